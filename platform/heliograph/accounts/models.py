@@ -1,0 +1,126 @@
+"""Who may do what: users, organisations, projects and the API keys that senders use."""
+
+import hashlib
+import secrets
+from typing import Self
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils import timezone
+from django.utils.text import slugify
+
+
+class User(AbstractUser):
+    """A person. A model of our own from the first migration, since Django cannot swap it in later."""
+
+
+class Organization(models.Model):
+    """The tenant: people belong to it, projects belong to it."""
+
+    name = models.CharField(max_length=200)
+    members = models.ManyToManyField(User, through="Membership", related_name="organizations")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """One person's place in one organisation."""
+
+    class Role(models.TextChoices):
+        """What the person may do in every project of the organisation."""
+
+        OWNER = "owner"
+        EDITOR = "editor"
+        VIEWER = "viewer"
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.EDITOR)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "user"], name="one_membership_per_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.organization} as {self.role}"
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    """Projects, narrowed to what somebody may see."""
+
+    def visible_to(self, user: User) -> Self:
+        """Return the projects of the organisations that the user belongs to."""
+        return self.filter(organization__members=user)
+
+
+class Project(models.Model):
+    """The unit of isolation: every row in ClickHouse carries the id of exactly one project."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="projects")
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=80, unique=True)
+    retention_days = models.PositiveSmallIntegerField(default=0, help_text="0 takes HELIOGRAPH_RETENTION_DAYS.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def effective_retention_days(self) -> int:
+        """Days that this project's telemetry is kept."""
+        return self.retention_days or settings.RETENTION_DAYS
+
+    @classmethod
+    def create(cls, organization: Organization, name: str) -> "Project":
+        """Create a project whose slug is the name's, with a suffix where that slug is taken."""
+        base = slugify(name)[:70] or "project"
+        slug = base
+        while cls.objects.filter(slug=slug).exists():
+            slug = f"{base}-{secrets.token_hex(3)}"
+        return cls.objects.create(organization=organization, name=name, slug=slug)
+
+
+class ApiKey(models.Model):
+    """A secret that a program sends. Only its SHA-256 is kept: the key has 256 random bits, so no slow hash is needed."""
+
+    PREFIX = "hg_"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=200)
+    hint = models.CharField(max_length=16, help_text="The first characters, to tell keys apart in a list.")
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint}…)"
+
+    @staticmethod
+    def digest_of(key: str) -> str:
+        """Return what is stored of a key."""
+        return hashlib.sha256(key.encode()).hexdigest()
+
+    @classmethod
+    def issue(cls, project: Project, name: str) -> tuple["ApiKey", str]:
+        """Create a key; return the row and the key itself, which cannot be shown again."""
+        key = cls.PREFIX + secrets.token_urlsafe(32)
+        row = cls.objects.create(project=project, name=name, hint=key[:9], digest=cls.digest_of(key))
+        return row, key
+
+    @classmethod
+    def project_of(cls, key: str) -> Project | None:
+        """Return the project that a key opens, or None for an unknown or revoked key."""
+        row = cls.objects.select_related("project").filter(digest=cls.digest_of(key), revoked_at=None).first()
+        return row.project if row else None
+
+    def revoke(self) -> None:
+        """Close the key at once; ingest processes forget it within their cache time."""
+        self.revoked_at = timezone.now()
+        self.save(update_fields=["revoked_at"])

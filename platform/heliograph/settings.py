@@ -1,0 +1,240 @@
+"""The only place that reads the environment. docs/settings.md lists every variable; a test keeps the two equal."""
+
+import ipaddress
+import secrets
+from pathlib import Path
+
+import dj_database_url
+
+from heliograph import env
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+CHECKOUT_DIR = PACKAGE_DIR.parent.parent
+IS_CHECKOUT = (CHECKOUT_DIR / "manage.py").exists()
+
+DATA_DIR = Path(
+    env.text("HELIOGRAPH_DATA_DIR", str(CHECKOUT_DIR / ".heliograph" if IS_CHECKOUT else Path.home() / ".heliograph"))
+).resolve()
+
+
+def _generated_secret(file_name: str) -> str:
+    """Return a secret made once per data folder, readable by its owner only."""
+    path = DATA_DIR / file_name
+    if not path.exists():
+        DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Several processes start at once: the first to link its file in wins, the others read it.
+        draft = DATA_DIR / f".{file_name}.{secrets.token_hex(8)}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48), encoding="utf-8")
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="utf-8")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+SECRET_KEY = env.text("HELIOGRAPH_SECRET_KEY") or _generated_secret("secret-key")
+DEBUG = env.boolean("HELIOGRAPH_DEBUG", default=False)
+
+# --- Addresses ---------------------------------------------------------------------------------------------------
+HOST = env.text("HELIOGRAPH_HOST", "127.0.0.1")
+PORT = env.integer("HELIOGRAPH_PORT", 8000, minimum=1, maximum=65535)
+OTLP_HTTP_PORT = env.integer("HELIOGRAPH_OTLP_HTTP_PORT", 4318, minimum=1, maximum=65535)
+OTLP_GRPC_PORT = env.integer("HELIOGRAPH_OTLP_GRPC_PORT", 4317, minimum=1, maximum=65535)
+IS_LOOPBACK_ONLY = _is_loopback(HOST)
+BASE_URL = env.text("HELIOGRAPH_BASE_URL", f"http://{'localhost' if IS_LOOPBACK_ONLY else HOST}:{PORT}")
+ALLOWED_HOSTS = env.words(
+    "HELIOGRAPH_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if IS_LOOPBACK_ONLY else ("*",)
+)
+CSRF_TRUSTED_ORIGINS = [BASE_URL]
+# A keyless export is convenient on one's own machine and an open door anywhere else.
+ALLOW_KEYLESS_INGEST = env.boolean("HELIOGRAPH_ALLOW_KEYLESS_INGEST", default=IS_LOOPBACK_ONLY)
+
+# --- Stores ------------------------------------------------------------------------------------------------------
+DATABASES = {
+    "default": dj_database_url.parse(
+        env.text("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'heliograph.sqlite3'}", conn_max_age=60
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # WAL lets the pages read while a worker writes; IMMEDIATE takes the write lock at once instead of failing
+        # in the middle of a transaction.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+EMBEDDED_STORE = not env.text("HELIOGRAPH_CLICKHOUSE_URL")
+STORE_PORT = env.integer("HELIOGRAPH_STORE_PORT", 19000, minimum=1, maximum=65535)
+STORE_DIR = DATA_DIR / "store"
+STORE_PASSWORD = _generated_secret("store-password") if EMBEDDED_STORE else ""
+CLICKHOUSE_URL = (
+    env.text("HELIOGRAPH_CLICKHOUSE_URL")
+    or f"clickhouse://heliograph:{STORE_PASSWORD}@127.0.0.1:{STORE_PORT}/heliograph"
+)
+# A page waits for its queries, so one that runs longer than this is stopped with an error that says so.
+QUERY_TIMEOUT_SECONDS = env.integer("HELIOGRAPH_QUERY_TIMEOUT_SECONDS", 30, minimum=1, maximum=3600)
+# One query may not take the memory of an 8 GB host away from ingest and from the other queries.
+QUERY_MEMORY_BYTES = env.integer("HELIOGRAPH_QUERY_MEMORY_BYTES", 2 * 2**30, minimum=2**26, maximum=2**40)
+RETENTION_DAYS = env.integer("HELIOGRAPH_RETENTION_DAYS", 90, minimum=1, maximum=3650)
+
+# --- Ingest: every body, decompression and attribute has a cap ------------------------------------------------------
+# The OpenTelemetry Collector's default batch is about 8,192 spans; at 4 KB a span that is 32 MiB.
+MAX_BODY_BYTES = env.integer("HELIOGRAPH_MAX_BODY_BYTES", 32 * 2**20, minimum=2**10, maximum=2**30)
+# gzip shrinks repetitive telemetry up to about 20 times; this bounds what a small hostile body can make of itself.
+MAX_DECOMPRESSED_BYTES = env.integer("HELIOGRAPH_MAX_DECOMPRESSED_BYTES", 128 * 2**20, minimum=2**10, maximum=2**31)
+# The OpenTelemetry SDK's default limit is 128; flat message keys of long conversations need about ten times that.
+MAX_ATTRIBUTES = env.integer("HELIOGRAPH_MAX_ATTRIBUTES", 2048, minimum=1, maximum=100_000)
+# A context of 128 k tokens is about half a megabyte of text.
+MAX_ATTRIBUTE_BYTES = env.integer("HELIOGRAPH_MAX_ATTRIBUTE_BYTES", 2**20, minimum=64, maximum=2**26)
+# How much unstored telemetry may wait on disk while ClickHouse is away; then senders get 503 with Retry-After.
+SPOOL_MAX_BYTES = env.integer("HELIOGRAPH_SPOOL_MAX_BYTES", 2 * 2**30, minimum=2**20, maximum=2**40)
+SPOOL_DIR = DATA_DIR / "spool"
+
+# --- Evaluators --------------------------------------------------------------------------------------------------
+# Empty means the offline default that ships with the package.
+GROUNDEDNESS_MODEL = env.text("HELIOGRAPH_GROUNDEDNESS_MODEL")
+EMBEDDING_MODEL = env.text("HELIOGRAPH_EMBEDDING_MODEL")
+EVALUATOR_DEVICE = env.choice("HELIOGRAPH_EVALUATOR_DEVICE", "auto", ("auto", "cpu", "cuda", "mps"))
+# How often new spans are looked for; a verdict is wanted within a minute or so of the answer.
+EVALUATION_INTERVAL_SECONDS = env.integer("HELIOGRAPH_EVALUATION_INTERVAL_SECONDS", 30, minimum=1, maximum=86_400)
+
+# --- Celery ------------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or "filesystem://"
+if CELERY_BROKER_URL == "filesystem://":
+    _QUEUE_DIR = DATA_DIR / "queue"
+    for _name in ("messages", "processed", "control"):
+        (_QUEUE_DIR / _name).mkdir(parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(_QUEUE_DIR / "messages"),
+        "data_folder_out": str(_QUEUE_DIR / "messages"),
+        "processed_folder": str(_QUEUE_DIR / "processed"),
+        "control_folder": str(_QUEUE_DIR / "control"),
+        "store_processed": False,
+    }
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "groundedness": {
+        "task": "heliograph.evals.tasks.score_new_spans",
+        "schedule": float(EVALUATION_INTERVAL_SECONDS),
+        # A beat that catches up after a pause must not queue the same look-up a hundred times.
+        "options": {"expires": EVALUATION_INTERVAL_SECONDS},
+    },
+    "drift": {"task": "heliograph.evals.tasks.check_drift_daily", "schedule": 86_400.0},
+}
+
+# --- Django ------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "drf_spectacular",
+    "rest_framework",
+    "heliograph.apps.HeliographConfig",
+    "heliograph.accounts",
+    "heliograph.evals",
+    "heliograph.dashboards",
+    "heliograph.api",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "heliograph.urls"
+ASGI_APPLICATION = "heliograph.asgi.application"
+TEMPLATE_DIR = next(path for path in (PACKAGE_DIR / "templates", CHECKOUT_DIR / "templates") if path.exists())
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [TEMPLATE_DIR],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "heliograph.dashboards.context.navigation",
+            ],
+        },
+    }
+]
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "sesame.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESAME_ONE_TIME = True
+SESAME_MAX_AGE = 3600  # the link printed at start is for the person at the terminal, now
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BASE_URL.startswith("https://")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+LANGUAGE_CODE = "en"
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+# `dist` is what `make` builds from the npm lock file; the rest is written here.
+STATICFILES_DIRS = [path for path in (CHECKOUT_DIR / "static", PACKAGE_DIR / "static") if path.exists()]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 2**20  # API bodies: scores and forms, not telemetry
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "heliograph.api.authentication.ApiKeyAuthentication",
+        "heliograph.api.authentication.ProjectSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["heliograph.api.authentication.HasProject"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "heliograph.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Heliograph API",
+    "DESCRIPTION": "Traces, spans, metrics and scores of one project, chosen by its API key.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+}
+
+# --- Logs --------------------------------------------------------------------------------------------------------
+LOG_FORMAT = env.choice("HELIOGRAPH_LOG_FORMAT", "console", ("console", "json"))
+LOG_LEVEL = env.choice("HELIOGRAPH_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING_CONFIG = "heliograph.logs.configure"
+LOGGING = {"format": LOG_FORMAT, "level": LOG_LEVEL}
