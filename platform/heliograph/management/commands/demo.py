@@ -1,0 +1,70 @@
+"""`heliograph demo`: send realistic traffic through the public OTLP endpoint, as any service would."""
+
+import time
+from argparse import ArgumentParser
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from heliograph.demo import gpu, traces
+
+TRACES_PER_EXPORT = 40
+
+
+class Command(BaseCommand):
+    """Send a day of demo traces and GPU metrics."""
+
+    help = "Send realistic demo traffic over OTLP/HTTP, never into tables directly."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the endpoint, the key, the number of traces and the hours that they are spread over."""
+        parser.add_argument("--endpoint", default=f"http://127.0.0.1:{settings.OTLP_HTTP_PORT}")
+        parser.add_argument("--api-key", default="")
+        parser.add_argument("--traces", type=int, default=600)
+        parser.add_argument("--hours", type=int, default=24)
+        parser.add_argument("--seed", type=int, default=int(time.time()))
+
+    def handle(self, *, endpoint: str, api_key: str, hours: int, seed: int, **options: Any) -> None:
+        """Send, and say what was sent."""
+        headers = {"x-api-key": api_key} if api_key else {}
+        end = time.time_ns()
+        start = end - hours * traces.HOUR
+        spans_sent = self._send_traces(endpoint, headers, options["traces"], start, end, seed)
+        points_sent = self._send_metrics(endpoint, headers, start, end, seed)
+        self.stdout.write(f"Sent {options['traces']} traces ({spans_sent} spans) and {points_sent} GPU points to {endpoint}.")
+
+    def _send_traces(self, endpoint: str, headers: dict[str, str], count: int, start: int, end: int, seed: int) -> int:
+        exporter = OTLPSpanExporter(f"{endpoint}/v1/traces", headers=headers, timeout=30)
+        stream, sent, done = traces.generate(count, start, end, seed), 0, 0
+        while batch := list(islice(stream, TRACES_PER_EXPORT)):
+            spans = [span for trace in batch for span in trace]
+            if exporter.export(spans) is not SpanExportResult.SUCCESS:
+                raise CommandError(f"{endpoint} did not take the traces. Is Heliograph running (make run)?")
+            sent, done = sent + len(spans), done + len(batch)
+            self.stdout.write(f"\r{done} of {count} traces", ending="")
+            self.stdout.flush()
+        self.stdout.write("")
+        exporter.shutdown()
+        return sent
+
+    def _send_metrics(self, endpoint: str, headers: dict[str, str], start: int, end: int, seed: int) -> int:
+        exporter = OTLPMetricExporter(f"{endpoint}/v1/metrics", headers=headers, timeout=30)
+        sent = 0
+        for data in gpu.generate(start, end, seed):
+            if exporter.export(data) is not MetricExportResult.SUCCESS:
+                raise CommandError(f"{endpoint} did not take the metrics. Is Heliograph running (make run)?")
+            sent += sum(
+                len(metric.data.data_points)
+                for resource in data.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+            )
+        exporter.shutdown()
+        return sent

@@ -1,0 +1,105 @@
+"""`heliograph start_processes`: what supervisord runs once the store is starting."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+from xmlrpc.client import Fault
+
+import sesame.utils
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.urls import reverse
+
+from heliograph import env, supervisor
+from heliograph.accounts.bootstrap import FirstUser, ensure_default_project, ensure_first_user
+from heliograph.clickhouse import client, errors
+
+# A store with years of data opens its parts before it answers.
+STORE_START_SECONDS = 120
+WEB_START_SECONDS = 60
+
+
+class Command(BaseCommand):
+    """Wait for the store, migrate it, start the other processes, greet."""
+
+    help = "Started by `heliograph up`: migrates the store, starts the other processes and prints the address."
+
+    def handle(self, **_: Any) -> None:
+        """Do it, or stop everything with the reason: half a platform helps nobody."""
+        try:
+            self._start()
+        except Exception as error:  # whatever it is, it belongs on the terminal before everything stops
+            self.stderr.write(f"\nheliograph: could not start: {error}\nThe logs are in {settings.DATA_DIR / 'logs'}.\n")
+            supervisor.control().supervisor.shutdown()
+            raise
+
+    def _start(self) -> None:
+        self._wait_for_store()
+        call_command("migrate_store", verbosity=0)
+        ensure_default_project()
+        first = ensure_first_user(env.text("HELIOGRAPH_ADMIN_PASSWORD"))
+        self._start_others()
+        self._wait_for_web()
+        self._greet(first)
+        if os.environ.get("HELIOGRAPH_SEND_DEMO"):
+            subprocess.run([sys.executable, "-m", "heliograph.cli", "demo"], check=True)
+
+    def _wait_for_store(self) -> None:
+        deadline = time.monotonic() + STORE_START_SECONDS
+        while True:
+            try:
+                client.ping()
+            except errors.Retryable as error:
+                if time.monotonic() > deadline:
+                    raise CommandError(f"the store did not answer within {STORE_START_SECONDS} s: {error}") from error
+                time.sleep(0.2)
+            else:
+                return
+
+    def _start_others(self) -> None:
+        control = supervisor.control()
+        for program in supervisor.programs():
+            if program.autostart:
+                continue
+            try:
+                control.supervisor.startProcess(program.name, False)
+            except Fault as error:
+                raise CommandError(f"{program.name} does not start: {error.faultString}") from error
+
+    def _wait_for_web(self) -> None:
+        deadline = time.monotonic() + WEB_START_SECONDS
+        while True:
+            try:
+                with urllib.request.urlopen(f"{self._local_url()}/healthz", timeout=5):  # noqa: S310  # our own address
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+                if time.monotonic() > deadline:
+                    raise CommandError(f"the web process did not answer within {WEB_START_SECONDS} s: {error}") from error
+                time.sleep(0.2)
+
+    @staticmethod
+    def _local_url() -> str:
+        host = "127.0.0.1" if settings.HOST in {"0.0.0.0", "::"} else settings.HOST  # noqa: S104  # compared, not bound
+        return f"http://[{host}]:{settings.PORT}" if ":" in host else f"http://{host}:{settings.PORT}"
+
+    def _greet(self, first: FirstUser) -> None:
+        link = settings.BASE_URL + reverse("login-link") + sesame.utils.get_query_string(first.user)
+        password = first.password or "set earlier; this link lets you in, and Settings changes it"
+        lines = [
+            "",
+            f"  Heliograph is up:      {settings.BASE_URL}",
+            f"  One-time login link:   {link}",
+            f"  User:                  {first.user.username}",
+            f"  Password:              {password}",
+            f"  Send traces to:        http://{settings.HOST}:{settings.OTLP_HTTP_PORT}  (OTLP/HTTP)",
+            f"                         {settings.HOST}:{settings.OTLP_GRPC_PORT}  (OTLP/gRPC)",
+        ]
+        if not client.execute_unscoped("SELECT 1 FROM spans LIMIT 1", tag="start.is_empty"):
+            lines.append("  Nothing is stored yet. See it with data:   make demo   (in a second terminal)")
+        lines += ["  Ctrl-C stops everything.", ""]
+        self.stdout.write("\n".join(lines))

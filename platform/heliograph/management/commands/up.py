@@ -1,0 +1,68 @@
+"""`heliograph up`: bring up the whole platform on this machine."""
+
+import os
+import socket
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from heliograph import supervisor
+
+
+class Command(BaseCommand):
+    """Migrate, collect the static files, then become supervisord."""
+
+    help = "Start every process of Heliograph and stop them all on Ctrl-C."
+    requires_system_checks = "__all__"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take `--demo`."""
+        parser.add_argument("--demo", action="store_true", help="send demo traffic once everything is up")
+
+    def handle(self, *, demo: bool, **_: Any) -> None:
+        """Run until interrupted; this process becomes supervisord, so Ctrl-C reaches it directly."""
+        self._refuse_taken_ports()
+        (settings.DATA_DIR / "logs").mkdir(parents=True, exist_ok=True)
+        self.stdout.write("heliograph: preparing the metadata database and the static files")
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        config = settings.DATA_DIR / "supervisord.conf"
+        config.write_text(supervisor.render(), encoding="utf-8")
+        config.chmod(0o600)
+        if demo:
+            os.environ["HELIOGRAPH_SEND_DEMO"] = "1"
+        self.stdout.write(f"heliograph: starting; the processes log to {settings.DATA_DIR / 'logs'}", ending="\n")
+        self.stdout.flush()
+        os.execv(
+            sys.executable,
+            [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)],
+        )
+
+    def _refuse_taken_ports(self) -> None:
+        """Say which port is taken before anything starts, instead of letting a process fail in a loop."""
+        ports = {
+            "HELIOGRAPH_PORT": settings.PORT,
+            "HELIOGRAPH_OTLP_HTTP_PORT": settings.OTLP_HTTP_PORT,
+            "HELIOGRAPH_OTLP_GRPC_PORT": settings.OTLP_GRPC_PORT,
+        }
+        if settings.EMBEDDED_STORE:
+            ports["HELIOGRAPH_STORE_PORT"] = settings.STORE_PORT
+        for name, port in ports.items():
+            host = "127.0.0.1" if name == "HELIOGRAPH_STORE_PORT" else settings.HOST
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((host, port))
+                except OSError as error:
+                    running = Path(settings.DATA_DIR / "supervisord.pid").exists()
+                    hint = " Is Heliograph running already?" if running else ""
+                    raise CommandError(
+                        f"Port {port} on {host} cannot be used ({error.strerror}).{hint} "
+                        f"Stop what uses it, or choose another: {name}={port + 1000} make run"
+                    ) from error

@@ -1,0 +1,148 @@
+"""Which processes make up a running Heliograph, written down for supervisord (https://supervisord.org).
+
+`store` starts by itself, because everything else needs its tables; `setup` waits for it, migrates it, starts the
+others and leaves. supervisord restarts whatever dies, waiting one second longer after each failed start.
+"""
+
+import configparser
+import ctypes
+import io
+import os
+import sys
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from xmlrpc.client import ServerProxy
+
+from django.conf import settings
+from supervisor.xmlrpc import SupervisorTransport
+
+# A process that keeps failing for an hour and a half needs a person; until then it is tried again.
+START_RETRIES = 100
+# sun_path holds 104 bytes on macOS and 108 on Linux, and a data folder can lie deeper than that.
+MAX_SOCKET_PATH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One process: its name, its command and how long it may take to stop."""
+
+    name: str
+    command: list[str]
+    priority: int
+    stop_seconds: int = 15
+    autostart: bool = False
+    once: bool = False
+
+
+def programs() -> list[Program]:
+    """Return the processes of this installation, in the order in which they start and the reverse of that in which they stop."""
+    python = sys.executable
+    result = []
+    if settings.EMBEDDED_STORE:
+        result.append(
+            Program(
+                "store",
+                [python, "-m", "heliograph.clickhouse.embedded", "--path", str(settings.STORE_DIR)]
+                + ["--port", str(settings.STORE_PORT), "--password-file", str(settings.DATA_DIR / "store-password")],
+                priority=1,
+                stop_seconds=60,  # merges in flight are finished and the folder is closed
+                autostart=True,
+            )
+        )
+    celery = [python, "-m", "celery", "-A", "heliograph"]
+    result += [
+        Program("setup", [python, "-m", "heliograph.cli", "start_processes"], priority=2, autostart=True, once=True),
+        Program("collector", [python, "-m", "heliograph.ingest"], priority=10, stop_seconds=30),
+        Program(
+            "web",
+            [python, "-m", "uvicorn", "heliograph.asgi:application", "--host", settings.HOST]
+            + ["--port", str(settings.PORT), "--no-access-log", "--timeout-graceful-shutdown", "10"]
+            + ["--log-level", "warning"],
+            priority=20,
+        ),
+        # solo: one process, no fork after torch is loaded; production starts its own workers with its own pools.
+        Program(
+            "worker",
+            [*celery, "worker", "--pool", "solo", "--loglevel", settings.LOG_LEVEL, "--without-mingle", "--without-gossip"],
+            priority=30,
+            stop_seconds=30,
+        ),
+        Program(
+            "beat",
+            [*celery, "beat", "--schedule", str(settings.DATA_DIR / "beat-schedule"), "--pidfile", ""],
+            priority=40,
+        ),
+    ]
+    if _nvml_answers():
+        endpoint = f"http://127.0.0.1:{settings.OTLP_HTTP_PORT}"
+        result.append(Program("gpu-agent", [python, "-m", "gpu_agent", "--wait", "--endpoint", endpoint], priority=50))
+    return result
+
+
+def _nvml_answers() -> bool:
+    """Say whether NVIDIA's management library is on this machine."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def socket_path() -> Path:
+    """Return where supervisord listens for `setup`; only this user may connect."""
+    path = settings.DATA_DIR / "supervisor.sock"
+    if len(str(path).encode()) <= MAX_SOCKET_PATH:
+        return path
+    return Path(tempfile.gettempdir()) / f"heliograph-{os.getuid()}-{zlib.crc32(str(path).encode()):x}.sock"
+
+
+def render() -> str:
+    """Return the configuration of supervisord."""
+    log_dir = settings.DATA_DIR / "logs"
+    config = configparser.RawConfigParser()
+    config["supervisord"] = {
+        "nodaemon": "true",
+        "logfile": log_dir / "supervisord.log",
+        "pidfile": settings.DATA_DIR / "supervisord.pid",
+        "identifier": "heliograph",
+        "minfds": "1024",
+    }
+    config["unix_http_server"] = {"file": socket_path(), "chmod": "0700"}
+    config["rpcinterface:supervisor"] = {
+        "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+    }
+    for program in programs():
+        section = {
+            "command": " ".join(_quoted(word) for word in program.command),
+            "priority": str(program.priority),
+            "autostart": str(program.autostart).lower(),
+            "autorestart": "false" if program.once else "true",
+            "startsecs": "0" if program.once else "2",
+            "startretries": "0" if program.once else str(START_RETRIES),
+            "stopwaitsecs": str(program.stop_seconds),
+            "stopasgroup": "false",
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            # `setup` talks to the person at the terminal, the others to their files.
+            "stdout_logfile": "/dev/stdout" if program.once else str(log_dir / f"{program.name}.log"),
+            "stdout_logfile_maxbytes": "0" if program.once else "20MB",
+            "stdout_logfile_backups": "3",
+        }
+        config[f"program:{program.name}"] = section
+    # A percent sign starts an expansion in supervisord's own format.
+    text = io.StringIO()
+    config.write(text)
+    return text.getvalue().replace("%", "%%")
+
+
+def _quoted(word: str) -> str:
+    """Quote one word the way supervisord's shlex reads it back; an empty one stays a word."""
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def control() -> ServerProxy:
+    """Return a connection to the supervisord that runs this installation."""
+    # The address is only a placeholder: the transport connects to the socket.
+    return ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket_path()}"))
