@@ -1,0 +1,21 @@
+"""The pages."""
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from heliograph.dashboards import entrance, project_settings
+
+urlpatterns = [
+    path("", entrance.home, name="home"),
+    path(
+        "login",
+        LoginView.as_view(template_name="accounts/login.html", redirect_authenticated_user=True),
+        name="login",
+    ),
+    path("login/link", entrance.login_link, name="login-link"),
+    path("logout", LogoutView.as_view(), name="logout"),
+    path("p/<slug:slug>/settings", project_settings.show, name="settings"),
+    path("p/<slug:slug>/settings/keys", project_settings.create_key, name="settings-create-key"),
+    path("p/<slug:slug>/settings/keys/<int:key_id>/revoke", project_settings.revoke_key, name="settings-revoke-key"),
+    path("p/<slug:slug>/settings/password", project_settings.change_password, name="settings-password"),
+]
