@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
 
 from heliograph import env
 
@@ -39,7 +40,7 @@ def keyless_ingest_stays_local(**_: Any) -> list[CheckMessage]:
     """heliograph.W001: anybody who reaches the port may write into the default project."""
     if settings.ALLOW_KEYLESS_INGEST and not settings.IS_LOOPBACK_ONLY:
         return [
-            Warning(
+            checks.Warning(
                 f"Exports without an API key are accepted on {settings.HOST}.",
                 hint="Unset HELIOGRAPH_ALLOW_KEYLESS_INGEST, or bind HELIOGRAPH_HOST to 127.0.0.1.",
                 id="heliograph.W001",

@@ -37,15 +37,17 @@ class Program:
 
 
 def programs() -> list[Program]:
-    """Return the processes of this installation, in the order in which they start and the reverse of that in which they stop."""
+    """Return the processes of this installation, in the order in which they start; they stop in reverse."""
     python = sys.executable
     result = []
     if settings.EMBEDDED_STORE:
         result.append(
             Program(
                 "store",
-                [python, "-m", "heliograph.clickhouse.embedded", "--path", str(settings.STORE_DIR)]
-                + ["--port", str(settings.STORE_PORT), "--password-file", str(settings.DATA_DIR / "store-password")],
+                [
+                    *(python, "-m", "heliograph.clickhouse.embedded", "--path", str(settings.STORE_DIR)),
+                    *("--port", str(settings.STORE_PORT), "--password-file", str(settings.DATA_DIR / "store-password")),
+                ],
                 priority=1,
                 stop_seconds=60,  # merges in flight are finished and the folder is closed
                 autostart=True,
@@ -57,15 +59,26 @@ def programs() -> list[Program]:
         Program("collector", [python, "-m", "heliograph.ingest"], priority=10, stop_seconds=30),
         Program(
             "web",
-            [python, "-m", "uvicorn", "heliograph.asgi:application", "--host", settings.HOST]
-            + ["--port", str(settings.PORT), "--no-access-log", "--timeout-graceful-shutdown", "10"]
-            + ["--log-level", "warning"],
+            [
+                *(python, "-m", "uvicorn", "heliograph.asgi:application", "--host", settings.HOST),
+                *("--port", str(settings.PORT), "--no-access-log", "--timeout-graceful-shutdown", "10"),
+                *("--log-level", "warning"),
+            ],
             priority=20,
         ),
         # solo: one process, no fork after torch is loaded; production starts its own workers with its own pools.
         Program(
             "worker",
-            [*celery, "worker", "--pool", "solo", "--loglevel", settings.LOG_LEVEL, "--without-mingle", "--without-gossip"],
+            [
+                *celery,
+                "worker",
+                "--pool",
+                "solo",
+                "--loglevel",
+                settings.LOG_LEVEL,
+                "--without-mingle",
+                "--without-gossip",
+            ],
             priority=30,
             stop_seconds=30,
         ),
@@ -104,12 +117,12 @@ def render() -> str:
     config = configparser.RawConfigParser()
     config["supervisord"] = {
         "nodaemon": "true",
-        "logfile": log_dir / "supervisord.log",
-        "pidfile": settings.DATA_DIR / "supervisord.pid",
+        "logfile": str(log_dir / "supervisord.log"),
+        "pidfile": str(settings.DATA_DIR / "supervisord.pid"),
         "identifier": "heliograph",
         "minfds": "1024",
     }
-    config["unix_http_server"] = {"file": socket_path(), "chmod": "0700"}
+    config["unix_http_server"] = {"file": str(socket_path()), "chmod": "0700"}
     config["rpcinterface:supervisor"] = {
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }

@@ -88,7 +88,7 @@ class Project(models.Model):
 
 
 class ApiKey(models.Model):
-    """A secret that a program sends. Only its SHA-256 is kept: the key has 256 random bits, so no slow hash is needed."""
+    """A secret that a program sends. Only its SHA-256 is kept: 256 random bits need no slow hash."""
 
     PREFIX = "hg_"
 

@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-
 from heliograph.accounts.models import ApiKey, Membership, Project, User
 from heliograph.dashboards.access import project_page
 
@@ -26,7 +25,7 @@ class KeyForm(forms.Form):
 def _may_edit(request: HttpRequest, project: Project) -> bool:
     return Membership.objects.filter(
         organization=project.organization_id,
-        user_id=request.user.pk,
+        user__username=request.user.get_username(),
         role__in=[Membership.Role.OWNER, Membership.Role.EDITOR],
     ).exists()
 

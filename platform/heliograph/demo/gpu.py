@@ -40,7 +40,10 @@ def generate(start: int, end: int, seed: int, gpus: int = 2) -> Iterator[Metrics
         uuid = f"GPU-{rng.getrandbits(32):08x}-0000-4000-8000-{index:012x}"
         attributes = {"host.name": GPU_HOST, "hw.id": uuid, "hw.name": "NVIDIA H100 80GB HBM3", "hw.type": "gpu"}
         resource = Resource.create(attributes | {"gpu.index": index, "service.name": "gpu-agent"})
-        times = [*range(start, end - 3 * HOUR, COARSE_SECONDS * SECOND), *range(end - 3 * HOUR, end, FINE_SECONDS * SECOND)]
+        times = [
+            *range(start, end - 3 * HOUR, COARSE_SECONDS * SECOND),
+            *range(end - 3 * HOUR, end, FINE_SECONDS * SECOND),
+        ]
         for first in range(0, len(times), POINTS_PER_EXPORT):
             points: dict[str, list[NumberDataPoint]] = {name: [] for name in UNITS}
             for at in times[first : first + POINTS_PER_EXPORT]:

@@ -177,7 +177,12 @@ def _agent(rng: random.Random, at: int, release: str, _slow: bool) -> None:
     history: list[dict[str, object]] = [{"role": "user", "parts": [{"type": "text", "content": task}]}]
     now = at + 3 * MS
     for step in range(rng.randrange(1, 4)):
-        call = {"type": "tool_call", "id": f"call_{step}", "name": "search_articles", "arguments": {"query": article.title}}
+        call: dict[str, object] = {
+            "type": "tool_call",
+            "id": f"call_{step}",
+            "name": "search_articles",
+            "arguments": {"query": article.title},
+        }
         now = _claude_call(recorder, rng, root, now, history, [call], "tool_calls")
         history = [*history, {"role": "assistant", "parts": [call]}]
         tool = recorder.start("execute_tool search_articles", now, root, gen_ai__operation__name="execute_tool")
@@ -277,4 +282,3 @@ def _writer(rng: random.Random, at: int, release: str, slow: bool) -> None:
     end = at + int(took * 1000) * MS
     served.end(end)
     call.end(end + 3 * MS)
-

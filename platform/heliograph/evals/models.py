@@ -1,4 +1,4 @@
-"""What the evaluators have done and where they stand. The database knows all of it; a lost broker message costs a delay."""
+"""What the evaluators have done and where they stand: the database knows it, a lost message only costs a delay."""
 
 from datetime import datetime, timedelta
 from typing import Any, Self

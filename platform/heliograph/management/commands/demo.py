@@ -38,7 +38,9 @@ class Command(BaseCommand):
         start = end - hours * traces.HOUR
         spans_sent = self._send_traces(endpoint, headers, options["traces"], start, end, seed)
         points_sent = self._send_metrics(endpoint, headers, start, end, seed)
-        self.stdout.write(f"Sent {options['traces']} traces ({spans_sent} spans) and {points_sent} GPU points to {endpoint}.")
+        self.stdout.write(
+            f"Sent {options['traces']} traces ({spans_sent} spans) and {points_sent} GPU points to {endpoint}."
+        )
 
     def _send_traces(self, endpoint: str, headers: dict[str, str], count: int, start: int, end: int, seed: int) -> int:
         exporter = OTLPSpanExporter(f"{endpoint}/v1/traces", headers=headers, timeout=30)

@@ -34,7 +34,9 @@ class Command(BaseCommand):
         try:
             self._start()
         except Exception as error:  # whatever it is, it belongs on the terminal before everything stops
-            self.stderr.write(f"\nheliograph: could not start: {error}\nThe logs are in {settings.DATA_DIR / 'logs'}.\n")
+            self.stderr.write(
+                f"\nheliograph: could not start: {error}\nThe logs are in {settings.DATA_DIR / 'logs'}.\n"
+            )
             supervisor.control().supervisor.shutdown()
             raise
 
@@ -79,7 +81,9 @@ class Command(BaseCommand):
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
                 if time.monotonic() > deadline:
-                    raise CommandError(f"the web process did not answer within {WEB_START_SECONDS} s: {error}") from error
+                    raise CommandError(
+                        f"the web process did not answer within {WEB_START_SECONDS} s: {error}"
+                    ) from error
                 time.sleep(0.2)
 
     @staticmethod

@@ -38,7 +38,7 @@ class Command(BaseCommand):
             os.environ["HELIOGRAPH_SEND_DEMO"] = "1"
         self.stdout.write(f"heliograph: starting; the processes log to {settings.DATA_DIR / 'logs'}", ending="\n")
         self.stdout.flush()
-        os.execv(
+        os.execv(  # noqa: S606  # becoming supervisord is the point
             sys.executable,
             [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)],
         )
