@@ -1,0 +1,1 @@
+"""OTLP requests to columns: pure functions from bytes, one module a signal."""

@@ -1,0 +1,58 @@
+"""What a resource says about where telemetry comes from: read once a resource, not once a span."""
+
+from dataclasses import dataclass, field
+
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from collectors.otlp.limits import Limits
+from collectors.otlp.values import read_attributes, texts
+from collectors.semconv.convert import MAX_LABEL_CHARS, count, label, labels
+
+_SERVICE = ("service.name",)
+_ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
+_HOST = ("host.name", "k8s.node.name")
+_GPUS = ("gpu.uuids", "gpu.uuid", "hw.id")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A resource's columns. `truncated` names its attributes that were cut."""
+
+    service: str
+    environment: str
+    release: str
+    host: str
+    host_id: str
+    process_id: int | None
+    service_instance_id: str
+    gpu_uuids: list[str]
+    texts: dict[str, str]
+    truncated: list[str] = field(default_factory=list)
+
+
+def read_resource(resource: Resource, limits: Limits) -> Origin:
+    """The origin that a resource names; an absent part is empty."""
+    truncated: list[str] = []
+    values = read_attributes(resource.attributes, limits, truncated)
+
+    def first(keys: tuple[str, ...]) -> str:
+        return next((text for key in keys if (text := label(values.get(key))) is not None), "")
+
+    gpus = next((found for key in _GPUS if (found := labels(values.get(key))) is not None), [])
+    return Origin(
+        service=first(_SERVICE),
+        environment=first(_ENVIRONMENT),
+        release=first(("service.version",)),
+        host=first(_HOST),
+        host_id=first(("host.id",)),
+        process_id=count(values.get("process.pid")),
+        service_instance_id=first(("service.instance.id",)),
+        gpu_uuids=gpu_uuids(gpus),
+        texts=texts(values),
+        truncated=truncated,
+    )
+
+
+def gpu_uuids(identities: list[str]) -> list[str]:
+    """Those of `hw.id` values that name a GPU or a part of one (NVIDIA's UUIDs): it may also be a disk's or a fan's."""
+    return [each[:MAX_LABEL_CHARS] for each in identities if each.startswith(("GPU-", "MIG-"))]

@@ -1,0 +1,19 @@
+"""Keys that belong to no GenAI convention: OpenTelemetry's general ones and bare names that several libraries share."""
+
+from collectors.semconv.table import Dialect
+
+DIALECT = Dialect(
+    name="",
+    fields={
+        "session_id": ("session.id", "thread_id", "session_id"),
+        "user_id": ("user.id", "enduser.id", "enduser.pseudo.id", "user_id"),
+        "tags": ("tags",),
+        "error_type": ("error.type", "exception.type"),
+        "error_message": ("error.message", "exception.message"),
+        "gpu_uuids": ("gpu.uuids", "gpu.uuid", "hw.id"),
+        "server_address": ("server.address", "net.peer.name"),
+        "server_port": ("server.port", "net.peer.port"),
+        "environment": ("deployment.environment.name", "deployment.environment"),
+        "release": ("service.version",),
+    },
+)

@@ -1,0 +1,240 @@
+"""A span's attributes and events -> its canonical fields."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from collectors.pricing import ModelPrice, price
+from collectors.semconv.content import content_of, documents_of, embedded_texts, preview
+from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD
+from collectors.semconv.dialects import INDEX
+from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
+from collectors.semconv.messages import Message, messages_of, parts_of, sure_messages_of
+from collectors.semconv.providers import fold
+from collectors.semconv.table import RANKS_PER_DIALECT, unflatten
+from collectors.text import to_json, to_text
+
+Fields = dict[str, Any]
+
+# Spans whose usage is their own; agents, chains and everything around them repeat their children's.
+COUNTED_KINDS = frozenset({"llm", "embedding", "reranker"})
+_CONTENT = frozenset({"input", "output", "input_messages", "output_messages", "documents", "embedded_texts"})
+_EVENT_NAMES = NAMES
+_NO_EVENTS = EventMeaning()
+_NOTHING: Fields = {}
+# Behind every dialect: what an event says counts where the span itself says nothing.
+_BEHIND = 1_000 * RANKS_PER_DIALECT
+_USAGE = ("input_tokens", "output_tokens", "total_tokens")
+
+
+def interpret(
+    attributes: Mapping[str, Any],
+    events: list[Event],
+    *,
+    start_ns: int,
+    price_overrides: Mapping[str, ModelPrice] | None = None,
+) -> Fields:
+    """Canonical fields of one span, under the names of its columns; an absent one is absent.
+
+    `kind` and `usage_counted` are always there. Never raises on any attributes.
+    """
+    fields: Fields = {}
+    ranks: dict[str, int] = {}
+    collect(attributes, fields, ranks, 0)
+    said = _NO_EVENTS
+    for event in events:
+        if event[1] in _EVENT_NAMES:
+            said = read_events(events)
+            if said.details:
+                collect(said.details, fields, ranks, _BEHIND)
+            break
+    dialect = _dialect(ranks)
+    if dialect or said.input_messages or said.output_messages:
+        fields["dialect"] = dialect or "otel_genai"
+    _settle_kind(fields)
+    _settle_errors(fields, said)
+    if "dialect" not in fields:
+        fields["usage_counted"] = False
+        return fields
+    if "provider" in fields:
+        fields["provider"] = fold(fields["provider"])
+    fields["model"] = fields.get("model_answered") or fields.get("model_requested", "")
+    _settle_tokens(fields)
+    _settle_costs(fields, start_ns, price_overrides)
+    _settle_first_token(fields, said, start_ns)
+    _settle_content(fields, said)
+    return fields
+
+
+def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int], behind: int) -> None:
+    """Put what the attributes say into `fields`, the best rank of each field winning; `ranks` is kept beside.
+
+    `behind` is added to every rank, so that a later call yields to an earlier one.
+    """
+    known = INDEX.known
+    flat: dict[tuple[int, str], list[tuple[tuple[str | int, ...], Any]]] = {}
+    for key, value in attributes.items():
+        hit = known[key] if key in known else INDEX.learn(key)
+        if hit is None:
+            continue
+        field, rank, convert, path, _ = hit
+        rank += behind
+        if path is not None:
+            flat.setdefault((rank, field), []).append((path, value))
+        elif field == "several":
+            # One value among several inside another attribute yields to the dialect's own key for it.
+            for name, each in (convert(value) or _NOTHING).items():
+                _take(fields, ranks, name, rank + RANKS_PER_DIALECT // 2, each)
+        elif field not in ranks or ranks[field] > rank:
+            _take(fields, ranks, field, rank, convert(value))
+    for (rank, field), items in flat.items():
+        _take(fields, ranks, field, rank, unflatten(items))
+
+
+def _take(fields: Fields, ranks: dict[str, int], field: str, rank: int, value: Any) -> None:
+    if value is not None and (field not in ranks or ranks[field] > rank):
+        ranks[field] = rank
+        fields[field] = value
+
+
+def _dialect(ranks: dict[str, int]) -> str:
+    """The dialect of the best key; the last dialect is that of general keys, which make no GenAI span."""
+    if not ranks:
+        return ""
+    best = min(ranks.values())
+    if best >= _BEHIND:
+        best -= _BEHIND
+    order = best // RANKS_PER_DIALECT
+    return INDEX.dialects[order].name if order < len(INDEX.dialects) else ""
+
+
+def _settle_kind(fields: Fields) -> None:
+    if "kind" not in fields:
+        kind = INDEX.kind_of_operation.get(fields["operation"].lower()) if "operation" in fields else None
+        if kind is not None:
+            fields["kind"] = kind
+        elif "dialect" not in fields:
+            fields["kind"] = "other"
+        elif "tool_name" in fields or "tool_call_id" in fields:
+            fields["kind"] = "tool"
+        elif "model_requested" in fields or "model_answered" in fields or any(key in fields for key in _USAGE):
+            fields["kind"] = "llm"
+        else:
+            fields["kind"] = "other"
+    fields["usage_counted"] = fields["kind"] in COUNTED_KINDS
+
+
+def _settle_errors(fields: Fields, said: EventMeaning) -> None:
+    if said.exception_type:
+        fields.setdefault("exception_type", said.exception_type)
+    if said.exception_message:
+        fields.setdefault("exception_message", said.exception_message)
+    if "error_message" in fields:
+        fields["error_message"] = to_text(fields["error_message"])
+
+
+def _settle_tokens(fields: Fields) -> None:
+    """Tokens in one convention: input includes cache reads and writes, output includes reasoning.
+
+    Some senders count them beside: that shows where a part is larger than its whole, or where the total is the sum of
+    all the parts.
+    """
+    given, out, total = fields.get("input_tokens"), fields.get("output_tokens"), fields.get("total_tokens")
+    if "cache_write_tokens" not in fields and ("cache_write_5m_tokens" in fields or "cache_write_1h_tokens" in fields):
+        written = fields.get("cache_write_5m_tokens", 0) + fields.get("cache_write_1h_tokens", 0)
+        fields["cache_write_tokens"] = min(written, MAX_COUNT)
+    cached = fields.get("cache_read_tokens", 0) + fields.get("cache_write_tokens", 0)
+    reasoning = fields.get("reasoning_tokens", 0)
+    if given is None and total is not None:
+        # Embeddings have a total and nothing else.
+        given = total if out is None else max(total - out, 0)
+    elif cached and given is not None and (cached > given or total == given + cached + (out or 0)):
+        given += cached
+    if out is None and total is not None and given is not None and total > given:
+        out = total - given
+    elif reasoning and out is not None and (reasoning > out or total == (given or 0) + out + reasoning):
+        out += reasoning
+    if given is not None:
+        fields["input_tokens"] = min(given, MAX_COUNT)
+    if out is not None:
+        fields["output_tokens"] = min(out, MAX_COUNT)
+
+
+def _settle_costs(fields: Fields, start_ns: int, overrides: Mapping[str, ModelPrice] | None) -> None:
+    if "reported_cost" not in fields and ("reported_input_cost" in fields or "reported_output_cost" in fields):
+        parts = fields.get("reported_input_cost", Decimal(0)) + fields.get("reported_output_cost", Decimal(0))
+        if parts < MAX_USD:
+            fields["reported_cost"] = parts
+    if "input_tokens" not in fields and "output_tokens" not in fields:
+        return
+    if not fields["usage_counted"]:
+        fields["cost_note"] = "repeats its children's usage"
+        return
+    cost = price(
+        fields["model"],
+        fields.get("provider"),
+        datetime.fromtimestamp(start_ns // 1_000_000_000, UTC),
+        input_tokens=fields.get("input_tokens"),
+        output_tokens=fields.get("output_tokens"),
+        cache_read_tokens=fields.get("cache_read_tokens"),
+        cache_write_tokens=fields.get("cache_write_tokens"),
+        overrides=overrides,
+    )
+    fields["cost_source"] = cost.source
+    fields["cost_note"] = cost.reason or ""
+    if cost.total_usd is not None and cost.total_usd >= MAX_USD:
+        fields["cost_note"] = "out of range"
+        return
+    fields["input_cost"] = cost.input_usd
+    fields["output_cost"] = cost.output_usd
+    fields["cache_read_cost"] = cost.cache_read_usd
+    fields["cache_write_cost"] = cost.cache_write_usd
+    fields["cost"] = cost.total_usd
+
+
+def _settle_first_token(fields: Fields, said: EventMeaning, start_ns: int) -> None:
+    if "ttft_ns" in fields:
+        return
+    at = fields.get("first_token_at", said.first_token_at)
+    if at is not None and 0 <= at - start_ns <= MAX_NS:
+        fields["ttft_ns"] = at - start_ns
+
+
+def _settle_content(fields: Fields, said: EventMeaning) -> None:
+    fields["input"], fields["input_preview"] = _input(fields, said)
+    output = _output_messages(fields, said)
+    if output:
+        fields["output"], fields["output_preview"] = to_json(output), preview(output, "assistant")
+        if "finish_reason" not in fields:
+            fields["finish_reason"] = next((each["finish_reason"] for each in output if "finish_reason" in each), "")
+    elif "output" in fields:
+        fields["output"], fields["output_preview"] = content_of(fields["output"], "assistant")
+    if "documents" in fields:
+        fields["documents"] = documents_of(fields["documents"])
+
+
+def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
+    messages: list[Message] = []
+    if "input_messages" in fields:
+        messages = sure_messages_of(fields["input_messages"], "user")
+    elif said.input_messages:
+        messages = said.input_messages
+    elif "embedded_texts" in fields:
+        return content_of(embedded_texts(fields["embedded_texts"]), "user")
+    elif "input" in fields:
+        return content_of(fields["input"], "user")
+    if "system_instructions" in fields and not any(message["role"] == "system" for message in messages):
+        messages = [*_system(fields["system_instructions"]), *messages]
+    return (to_json(messages), preview(messages, "user")) if messages else ("", "")
+
+
+def _system(instructions: Any) -> list[Message]:
+    found = messages_of(instructions, "system")
+    return found if found is not None else [{"role": "system", "parts": parts_of(instructions)}]
+
+
+def _output_messages(fields: Fields, said: EventMeaning) -> list[Message]:
+    if "output_messages" in fields:
+        return sure_messages_of(fields["output_messages"], "assistant")
+    return said.output_messages

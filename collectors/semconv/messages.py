@@ -1,0 +1,352 @@
+"""Messages of any sender into one shape: `[{"role", "parts": [{"type", ...}], "finish_reason"?}]`.
+
+The shape is OpenTelemetry's (`gen_ai.input.messages`). Part types and their keys:
+`text` and `reasoning` {content}, `tool_call` {id?, name, arguments}, `tool_call_response` {id?, name?, response},
+`blob` {mime_type?, modality?, content}, `uri` {uri, mime_type?, modality?}, `file` {file_id, ...}; a part of an unknown
+type keeps its keys.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from collectors.semconv.convert import from_json, label, parse_json
+from collectors.text import to_text
+
+Message = dict[str, Any]
+Part = dict[str, Any]
+
+_ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "bot": "assistant"}
+# What LangChain's classes are called, in `type` or as the end of the serialised class path.
+_ROLE_OF_TYPE = {
+    "human": "user",
+    "ai": "assistant",
+    "system": "system",
+    "tool": "tool",
+    "humanmessage": "user",
+    "aimessage": "assistant",
+    "aimessagechunk": "assistant",
+    "systemmessage": "system",
+    "toolmessage": "tool",
+}
+# Where a whole request or response holds its messages, in order.
+_LISTS = ("messages", "input", "contents", "prompt", "choices", "output", "generations", "candidates")
+# Messages nest in wrappers (`message`, `data`, `kwargs`); a hostile value may nest without end.
+_MAX_WRAPPERS = 4
+_DECODER = json.JSONDecoder()
+
+
+def messages_of(value: Any, default_role: str) -> list[Message] | None:
+    """Canonical messages, or None where `value` has no messages in it.
+
+    Takes structured values, JSON strings (JSON in JSON too), a list of messages, one message, a request or a response
+    body of the usual APIs. A JSON array that was cut in the middle gives the messages that are whole, and the rest as
+    text.
+    """
+    parsed = from_json(value)
+    if isinstance(parsed, str):
+        return _salvaged(parsed, default_role)
+    if isinstance(parsed, dict):
+        if _is_message(parsed):
+            return [message_of(parsed, default_role)]
+        return _body_messages(parsed, default_role)
+    if isinstance(parsed, list) and parsed:
+        # A batch of one conversation, as LangChain sends it.
+        if len(parsed) == 1 and isinstance(parsed[0], list):
+            parsed = parsed[0]
+        if all(isinstance(item, dict) and _is_message(item) for item in parsed):
+            return [message_of(item, default_role) for item in parsed]
+    return None
+
+
+def sure_messages_of(value: Any, default_role: str) -> list[Message]:
+    """Canonical messages of a value that its key says to be messages: what has no shape becomes a text."""
+    found = messages_of(value, default_role)
+    if found is not None:
+        return found
+    parsed = from_json(value)
+    items = parsed if isinstance(parsed, list) else [parsed]
+    return [message_of(item, default_role) for item in items]
+
+
+def _body_messages(body: dict[str, Any], default_role: str) -> list[Message] | None:
+    """Messages of an API's request or response object, its `system` or `instructions` first."""
+    for key in _LISTS:
+        found = body.get(key)
+        if not isinstance(found, list) or not found:
+            continue
+        if len(found) == 1 and isinstance(found[0], list):
+            found = found[0]
+        if all(isinstance(item, dict) and _is_message(item) for item in found):
+            messages = [message_of(item, default_role) for item in found]
+            system = body.get("system", body.get("instructions"))
+            if system and isinstance(system, str | list):
+                messages.insert(0, {"role": "system", "parts": parts_of(system)})
+            return messages
+    return None
+
+
+def _is_message(item: dict[str, Any]) -> bool:
+    if "role" in item or "message" in item:
+        return True
+    kind = item.get("type")
+    if kind == "function_call_output" or (kind == "function_call" and "name" in item):
+        return True
+    if isinstance(kind, str) and kind.lower() in _ROLE_OF_TYPE:
+        return "content" in item or "data" in item
+    return item.get("lc") == 1 and isinstance(item.get("kwargs"), dict)
+
+
+def _salvaged(text: str, default_role: str) -> list[Message] | None:
+    """The whole messages of a JSON array that a length limit cut; the piece behind them as a text of its own."""
+    if not text.lstrip().startswith(("[{", "[ {")):
+        return None
+    messages: list[Message] = []
+    start = text.index("{")
+    while start < len(text):
+        try:
+            item, end = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(item, dict) or not _is_message(item):
+            return None
+        messages.append(message_of(item, default_role))
+        start = end + 1
+        while start < len(text) and text[start].isspace():
+            start += 1
+    if not messages and '"role"' not in text[:200]:
+        return None
+    messages.append({"role": "", "parts": [{"type": "text", "content": text[start:]}]})
+    return messages
+
+
+def message_of(item: Any, default_role: str, depth: int = 0) -> Message:
+    """One canonical message of whatever stands for one."""
+    if not isinstance(item, dict):
+        return {"role": default_role, "parts": parts_of(item)}
+    inner = item.get("message", item.get("data", item.get("kwargs")))
+    if isinstance(inner, dict) and depth < _MAX_WRAPPERS and "role" not in item:
+        class_path = item.get("id")
+        kind = class_path[-1] if isinstance(class_path, list) and class_path else item.get("type")
+        role = _ROLE_OF_TYPE.get(kind.lower(), default_role) if isinstance(kind, str) else default_role
+        message = message_of(inner, role, depth + 1)
+    else:
+        message = {"role": _role(item, default_role), "parts": _message_parts(item)}
+        name = label(item.get("name"))
+        if name is not None and "role" in item:
+            message["name"] = name
+    reason = label(item.get("finish_reason", item.get("finishReason")))
+    if reason is not None:
+        message["finish_reason"] = reason
+    return message
+
+
+def _role(item: dict[str, Any], default_role: str) -> str:
+    role = item.get("role")
+    if isinstance(role, str) and role:
+        lower = role.lower()
+        return _ROLES.get(lower, lower)[:64]
+    kind = item.get("type")
+    if kind == "function_call":
+        return "assistant"
+    if kind == "function_call_output":
+        return "tool"
+    return _ROLE_OF_TYPE.get(kind.lower(), default_role) if isinstance(kind, str) else default_role
+
+
+def _message_parts(item: dict[str, Any]) -> list[Part]:
+    reader = _READERS.get(item.get("type", "")) if "role" not in item and isinstance(item.get("type"), str) else None
+    if reader is not None and "content" not in item:
+        return [reader(item)]
+    parts: list[Part] = []
+    reasoning = item.get("reasoning_content", item.get("reasoning", item.get("thinking")))
+    if isinstance(reasoning, str) and reasoning:
+        parts.append({"type": "reasoning", "content": reasoning})
+    # OpenInference names several parts `contents`, OpenTelemetry and Gemini `parts`; the older `content` may be either.
+    content = item.get("parts", item.get("contents"))
+    if content is None:
+        content = item.get("content", item.get("text"))
+    if item.get("tool_call_id") is not None or (item.get("role") in ("tool", "function") and "parts" not in item):
+        return [*parts, _tool_message(item, content)]
+    parts.extend(parts_of(content))
+    calls = item.get("tool_calls", item.get("toolCalls"))
+    calls = from_json(calls)
+    if isinstance(calls, list):
+        parts.extend(_tool_call(call) for call in calls if isinstance(call, dict))
+    function = item.get("function_call")
+    if isinstance(function, dict):
+        parts.append(_tool_call(function))
+    elif (name := label(item.get("function_call_name"))) is not None:
+        parts.append(_tool_call({"name": name, "arguments": item.get("function_call_arguments_json")}))
+    refusal = item.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        parts.append({"type": "text", "content": refusal})
+    return parts
+
+
+def _tool_message(item: dict[str, Any], content: Any) -> Part:
+    """What a tool answered: one response part, whatever shape its content has."""
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        only = part_of(content[0])
+        if only["type"] == "tool_call_response":
+            return only
+        if only["type"] == "text":
+            content = only["content"]
+    return _without_none(
+        {
+            "type": "tool_call_response",
+            "id": label(item.get("tool_call_id", item.get("id"))),
+            "name": label(item.get("name")),
+            "response": content,
+        }
+    )
+
+
+def parts_of(content: Any) -> list[Part]:
+    """Parts of a message's content: nothing, a text, a part or a list of them; a JSON list of parts is read."""
+    if content is None or content == "":
+        return []
+    if isinstance(content, str):
+        if content.startswith('[{"'):
+            parsed = parse_json(content)
+            if isinstance(parsed, list) and all(isinstance(item, dict) and "type" in item for item in parsed):
+                return [part_of(item) for item in parsed]
+        return [{"type": "text", "content": content}]
+    if isinstance(content, list):
+        return [part_of(item) for item in content]
+    return [part_of(content)]
+
+
+def part_of(item: Any) -> Part:
+    """One canonical part."""
+    if not isinstance(item, dict):
+        return {"type": "text", "content": to_text(item)}
+    kind = item.get("type")
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    if reader is not None:
+        return reader(item)
+    # Gemini and Bedrock name the part by its key instead of a type.
+    for key, read in _BY_KEY.items():
+        if key in item:
+            return read(item)
+    return {**item, "type": kind if isinstance(kind, str) and kind else "generic"}
+
+
+def _without_none(part: Part) -> Part:
+    return {key: value for key, value in part.items() if value is not None}
+
+
+def _text(item: dict[str, Any]) -> Part:
+    text = item.get("content", item.get("text", item.get("value", item.get("data"))))
+    return {"type": "text", "content": to_text(text)}
+
+
+def _reasoning(item: dict[str, Any]) -> Part:
+    text = item.get("content", item.get("text", item.get("thinking", item.get("summary", item.get("data")))))
+    return {"type": "reasoning", "content": to_text(text)}
+
+
+def _tool_call(item: dict[str, Any]) -> Part:
+    inner = item.get("tool_call", item.get("function", item.get("functionCall", item.get("toolUse"))))
+    function = inner if isinstance(inner, dict) else item
+    if isinstance(function.get("function"), dict):
+        function = function["function"]
+    arguments = None
+    for key in ("arguments", "args", "input", "parameters"):
+        if key in function:
+            arguments = function[key]
+            break
+    if isinstance(arguments, str) and arguments[:1] in ("{", "["):
+        parsed = parse_json(arguments)
+        arguments = arguments if parsed is None else parsed
+    identity = item.get("call_id", item.get("id", item.get("toolCallId", item.get("tool_call_id"))))
+    if identity is None and isinstance(inner, dict):
+        identity = inner.get("id", inner.get("toolUseId"))
+    name = function.get("name", item.get("name", item.get("toolName")))
+    return _without_none(
+        {"type": "tool_call", "id": label(identity), "name": label(name) or "", "arguments": arguments}
+    )
+
+
+def _tool_response(item: dict[str, Any]) -> Part:
+    inner = item.get("functionResponse", item.get("toolResult"))
+    source = inner if isinstance(inner, dict) else item
+    response = None
+    for key in ("response", "result", "output", "content"):
+        if key in source:
+            response = source[key]
+            break
+    identity = None
+    for key in ("id", "tool_use_id", "toolCallId", "tool_call_id", "call_id", "toolUseId"):
+        if source.get(key) is not None:
+            identity = source[key]
+            break
+    name = label(source.get("name", source.get("toolName")))
+    return _without_none({"type": "tool_call_response", "id": label(identity), "name": name, "response": response})
+
+
+def _blob(item: dict[str, Any]) -> Part:
+    modality = label(item.get("modality"))
+    return _without_none(
+        {
+            "type": "blob",
+            "modality": modality,
+            "mime_type": label(item.get("mime_type", item.get("mimeType", item.get("media_type")))),
+            "content": item.get("content", item.get("data")),
+        }
+    )
+
+
+def _uri(item: dict[str, Any]) -> Part:
+    mime_type = label(item.get("mime_type", item.get("mimeType")))
+    uri = item.get("uri", item.get("url", item.get("file_uri", item.get("fileUri"))))
+    return _without_none({"type": "uri", "modality": label(item.get("modality")), "mime_type": mime_type, "uri": uri})
+
+
+def _image(item: dict[str, Any]) -> Part:
+    """An image by URL, by `data:` URL or by bytes, in the shapes of the chat APIs and of OpenInference."""
+    source: Any = item
+    # `image_url: {url}`, `image: {image: {url}}`, `source: {type: base64, media_type, data}`: at most three deep.
+    for _ in range(3):
+        for key in ("image_url", "image", "source", "inlineData", "inline_data", "url"):
+            if isinstance(source, dict) and key in source:
+                source = source[key]
+                break
+    if isinstance(source, str):
+        if source.startswith("data:"):
+            head, _, data = source.partition(",")
+            return {"type": "blob", "modality": "image", "mime_type": head[5:].split(";")[0], "content": data}
+        if source.startswith(("http://", "https://", "gs://", "s3://", "file://")):
+            return {"type": "uri", "modality": "image", "uri": source}
+        return {"type": "blob", "modality": "image", "content": source}
+    if isinstance(source, dict):
+        return {**_blob(source), "modality": "image"}
+    return {"type": "generic", "content": to_text(item)}
+
+
+def _audio(item: dict[str, Any]) -> Part:
+    source = item.get("input_audio", item.get("audio", item))
+    return {**_blob(source), "modality": "audio"} if isinstance(source, dict) else _text(item)
+
+
+_READERS: dict[str, Callable[[dict[str, Any]], Part]] = {
+    **dict.fromkeys(("text", "input_text", "output_text", "refusal"), _text),
+    **dict.fromkeys(("reasoning", "thinking", "redacted_thinking"), _reasoning),
+    **dict.fromkeys(("tool_call", "tool-call", "tool_use", "function_call", "function"), _tool_call),
+    **dict.fromkeys(("tool_call_response", "tool-result", "tool_result", "function_call_output"), _tool_response),
+    **dict.fromkeys(("image", "image_url", "input_image"), _image),
+    **dict.fromkeys(("audio", "input_audio"), _audio),
+    "blob": _blob,
+    "uri": _uri,
+}
+_BY_KEY: dict[str, Callable[[dict[str, Any]], Part]] = {
+    "functionCall": _tool_call,
+    "toolUse": _tool_call,
+    "functionResponse": _tool_response,
+    "toolResult": _tool_response,
+    "inlineData": _image,
+    "inline_data": _image,
+    "fileData": lambda item: _uri(item["fileData"]) if isinstance(item["fileData"], dict) else _text(item),
+    "text": _text,
+    "content": _text,
+}

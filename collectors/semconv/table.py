@@ -1,0 +1,186 @@
+"""The one table: canonical field <- ordered source keys, compiled from the dialects to an index by key.
+
+A dialect is data (see `otel_genai.py` for the pattern): for each canonical field its keys in order of precedence. The
+order of DIALECTS decides between dialects, so the rank of a key is (dialect, position in the field's list).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from collectors.semconv import convert
+from collectors.semconv.convert import Converter
+
+# Canonical fields and how a value is read where a dialect does not say otherwise. Those that are no columns are what
+# `meaning` works the columns out from.
+FIELDS: Mapping[str, Converter] = {
+    "kind": convert.label,
+    "operation": convert.label,
+    "provider": convert.json_label,
+    "model_requested": convert.json_label,
+    "model_answered": convert.json_label,
+    "input_tokens": convert.count,
+    "output_tokens": convert.count,
+    "total_tokens": convert.count,
+    "cache_read_tokens": convert.count,
+    "cache_write_tokens": convert.count,
+    "cache_write_5m_tokens": convert.count,
+    "cache_write_1h_tokens": convert.count,
+    "reasoning_tokens": convert.count,
+    "reported_cost": convert.usd,
+    "reported_input_cost": convert.usd,
+    "reported_output_cost": convert.usd,
+    "ttft_ns": convert.seconds,
+    "first_token_at": convert.moment,
+    "queue_ns": convert.seconds,
+    "prefill_ns": convert.seconds,
+    "decode_ns": convert.seconds,
+    "finish_reason": convert.first_label,
+    "response_id": convert.json_label,
+    "session_id": convert.json_label,
+    "user_id": convert.json_label,
+    "tags": convert.labels,
+    "prompt_name": convert.json_label,
+    "prompt_version": convert.json_label,
+    "tool_name": convert.json_label,
+    "tool_call_id": convert.label,
+    "gpu_uuids": convert.labels,
+    "environment": convert.json_label,
+    "release": convert.json_label,
+    "server_address": convert.label,
+    "server_port": convert.port,
+    "error_type": convert.label,
+    "error_message": convert.present,
+    "level": convert.label,
+    # Messages with roles; `input` and `output` are what a span took and gave without saying in what shape.
+    "system_instructions": convert.present,
+    "input_messages": convert.present,
+    "output_messages": convert.present,
+    "output_tool_calls": convert.present,
+    "output_reasoning": convert.present,
+    "input": convert.present,
+    "output": convert.present,
+    "documents": convert.present,
+    "embedded_texts": convert.present,
+    # A JSON object with several fields in it; its converter answers {field: value}.
+    "several": convert.present,
+}
+
+# Path segments of flat keys: bounded so that a hostile key builds no deep tree, and its number is no long integer.
+MAX_FLAT_DEPTH = 12
+MAX_INDEX_DIGITS = 9
+# Keys met so far, mapped or not, are kept so that each attribute costs one look-up; a full index starts over.
+MAX_KEYS = 65_536
+
+
+class Source(NamedTuple):
+    """A key that is read by a converter other than its field's."""
+
+    key: str
+    convert: Converter
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One convention: its keys by canonical field, the fields of its flat prefixes (`prefix.N.rest`), and the kinds of
+    its operations (lower case)."""
+
+    name: str
+    fields: Mapping[str, tuple[str | Source, ...]]
+    flat: Mapping[str, str] = field(default_factory=dict)
+    operations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Hit(NamedTuple):
+    """What a key means. `path` is where in its field a flat key's value belongs, None for a plain key."""
+
+    field: str
+    rank: int
+    convert: Converter
+    path: tuple[str | int, ...] | None
+    dialect: str
+
+
+# Segments that only wrap what follows them, in OpenInference's and Traceloop's flat keys.
+_WRAPPERS = frozenset({"message", "message_content", "tool_call", "document", "embedding", "completion", "prompt"})
+# Distance between two dialects' ranks: more than any field has keys.
+RANKS_PER_DIALECT = 1_000
+
+
+class Index:
+    """Key -> Hit over some dialects, in order of precedence."""
+
+    def __init__(self, dialects: tuple[Dialect, ...]) -> None:
+        self.dialects = dialects
+        self._flat: dict[str, tuple[str, int, str]] = {}
+        plain: dict[str, Hit | None] = {}
+        for order, dialect in enumerate(dialects):
+            base = order * RANKS_PER_DIALECT
+            for name, sources in dialect.fields.items():
+                for position, source in enumerate(sources):
+                    key, converter = (source, FIELDS[name]) if isinstance(source, str) else source
+                    plain.setdefault(key, Hit(name, base + position, converter, None, dialect.name))
+            for position, (prefix, name) in enumerate(dialect.flat.items()):
+                self._flat.setdefault(prefix, (name, base + RANKS_PER_DIALECT // 2 + position, dialect.name))
+        self.kind_of_operation = {
+            name: kind for dialect in reversed(dialects) for name, kind in dialect.operations.items()
+        }
+        self._plain = plain
+        # Read directly by `collect`: the look-up of every attribute of every span.
+        self.known: dict[str, Hit | None] = dict(plain)
+
+    def learn(self, key: str) -> Hit | None:
+        """Meaning of a key that is not in `known` yet; it is from now on."""
+        hit = self._flat_hit(key)
+        if len(self.known) >= MAX_KEYS:
+            self.known = dict(self._plain)
+        self.known[key] = hit
+        return hit
+
+    def _flat_hit(self, key: str) -> Hit | None:
+        segments = key.split(".")
+        at = next((at for at, segment in enumerate(segments) if segment.isdecimal()), None)
+        if at is None:
+            return None
+        flat = self._flat.get(".".join(segments[:at]))
+        if flat is None or len(segments) > MAX_FLAT_DEPTH:
+            return None
+        path: list[str | int] = []
+        for segment in segments[at:]:
+            if segment.isdecimal():
+                if len(segment) > MAX_INDEX_DIGITS:
+                    return None
+                path.append(int(segment))
+            elif segment not in _WRAPPERS:
+                path.append(segment)
+        name, rank, dialect = flat
+        return Hit(name, rank, convert.present, tuple(path), dialect)
+
+
+def unflatten(items: list[tuple[tuple[str | int, ...], Any]]) -> Any:
+    """Nested lists and objects of flat keys' paths and values. Indexes give the order; gaps close, so a huge one costs
+    nothing.
+
+    Where one key contradicts another (`a.0` and `a.0.b`), the first to come stays.
+    """
+    root: dict[str | int, Any] = {}
+    for path, value in items:
+        node = root
+        for step in path[:-1]:
+            below = node.setdefault(step, {})
+            if not isinstance(below, dict):
+                break
+            node = below
+        else:
+            if path:
+                node.setdefault(path[-1], value)
+    return _ordered(root)
+
+
+def _ordered(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    # `0` of a list that holds bare values (`documents.0.document.content` has names below its numbers).
+    if node and all(isinstance(key, int) for key in node):
+        return [_ordered(node[key]) for key in sorted(node)]
+    return {str(key): _ordered(value) for key, value in node.items()}
