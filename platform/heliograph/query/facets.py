@@ -1,0 +1,63 @@
+"""The values that a project's spans have, with counts, for the filter panel and for completion.
+
+- `facets(project_id, filter, *, limit=20) -> dict[str, tuple[FacetValue, ...]]`, by field of `RollupFilter`
+"""
+
+from dataclasses import dataclass, replace
+
+from heliograph.clickhouse import client
+from heliograph.query.filters import RollupFilter, put
+from heliograph.query.paging import check_limit
+
+FIELDS = ("service", "environment", "release", "kind", "provider", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """A value of a field, and how many spans in the range have it."""
+
+    value: str
+    spans: int
+    errors: int
+
+
+FACETS = """
+SELECT field, value, sum(r.spans) AS span_count, sum(r.errors) AS error_count
+FROM span_rollups_1m AS r
+ARRAY JOIN {names} AS field, {columns} AS value
+WHERE r.project_id = %(project_id)s AND {where} AND value != ''
+GROUP BY field, value
+ORDER BY field, span_count DESC, value
+LIMIT %(limit)s BY field
+"""
+
+
+def facets(project_id: int, chosen: RollupFilter, *, limit: int = 20) -> dict[str, tuple[FacetValue, ...]]:
+    """Return the most frequent values of every field, most frequent first.
+
+    A field that the filter narrows is counted without its own condition, so that the panel shows what else could be
+    picked; the other conditions hold.
+    """
+    check_limit(limit)
+    narrowed = [field for field in FIELDS if getattr(chosen, field)]
+    open_fields = [field for field in FIELDS if field not in narrowed]
+    found = _count(project_id, chosen, open_fields, limit) if open_fields else {}
+    for field in narrowed:
+        found |= _count(project_id, replace(chosen, **{field: ()}), [field], limit)
+    return {field: found.get(field, ()) for field in FIELDS}
+
+
+def _count(project_id: int, chosen: RollupFilter, names: list[str], limit: int) -> dict[str, tuple[FacetValue, ...]]:
+    where, parameters = chosen.where()
+    sql = put(
+        FACETS,
+        names="[" + ", ".join(f"'{name}'" for name in names) + "]",
+        columns="[" + ", ".join(f"toString(r.{name})" for name in names) + "]",
+        where=where,
+    )
+    rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="facets")
+    found: dict[str, tuple[FacetValue, ...]] = {}
+    for row in rows:
+        value = FacetValue(row["value"], row["span_count"], row["error_count"])
+        found[row["field"]] = (*found.get(row["field"], ()), value)
+    return found

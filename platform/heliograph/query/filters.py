@@ -1,0 +1,355 @@
+"""What a question may be narrowed by. Each filter is a small function that returns a clause and its parameters.
+
+Within one field the values are alternatives (`service=("a", "b")` is either); different fields must all hold, on the
+same span. An empty tuple or None narrows nothing; the value '' picks the spans where the field is empty.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A year and a day: the longest comparison anybody draws; it bounds the partitions that one question opens.
+MAX_RANGE = timedelta(days=366)
+# A set of alternatives is chosen by a person from a list.
+MAX_VALUES = 100
+MAX_VALUE_CHARACTERS = 1_000
+MAX_SEARCH_WORDS = 16
+
+Parameters = dict[str, object]
+Clause = tuple[str, Parameters]
+
+
+class InvalidFilter(ValueError):
+    """A question that may not be asked; `field` names the part at fault."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+def to_ns(moment: datetime) -> int:
+    """Return an aware time as nanoseconds since the epoch, without passing through a float."""
+    return (moment - EPOCH) // timedelta(microseconds=1) * 1_000
+
+
+def from_ns(nanoseconds: int) -> datetime:
+    """Return nanoseconds since the epoch as a UTC time, cut to microseconds."""
+    return EPOCH + timedelta(microseconds=nanoseconds // 1_000)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """From `start` (included) to `end` (excluded), both aware.
+
+    Raises InvalidFilter for a naive time, an empty or reversed range, or one beyond MAX_RANGE.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            if getattr(self, name).tzinfo is None:
+                raise InvalidFilter(name, "needs a UTC offset, such as 2026-01-31T12:00:00Z")
+        if self.end <= self.start:
+            raise InvalidFilter("end", "must be after start")
+        if self.end - self.start > MAX_RANGE:
+            raise InvalidFilter("start", f"may be at most {MAX_RANGE.days} days before end")
+
+    @property
+    def start_ns(self) -> int:
+        """Start in nanoseconds since the epoch."""
+        return to_ns(self.start)
+
+    @property
+    def end_ns(self) -> int:
+        """End in nanoseconds since the epoch."""
+        return to_ns(self.end)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return (self.end - self.start).total_seconds()
+
+    def previous(self) -> "TimeRange":
+        """Return the range of the same length that ends where this one starts."""
+        return TimeRange(self.start - (self.end - self.start), self.start)
+
+    def widened(self, margin: timedelta) -> "TimeRange":
+        """Return the range with a margin on both sides, cut to MAX_RANGE."""
+        start, end = self.start - margin, self.end + margin
+        return TimeRange(max(start, end - MAX_RANGE), end)
+
+    def whole_minutes(self) -> "TimeRange":
+        """Return the smallest range of whole minutes that covers this one: what a 1-minute rollup can answer."""
+        minute = timedelta(minutes=1)
+        start = EPOCH + (self.start - EPOCH) // minute * minute
+        end = EPOCH - (EPOCH - self.end) // minute * minute
+        return TimeRange(max(start, end - MAX_RANGE), end)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreBound:
+    """Traces that carry a score `name` with a value under `below`, over `above`, or between the two."""
+
+    name: str
+    below: float | None = None
+    above: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.below is None and self.above is None:
+            raise InvalidFilter("score", "needs a bound: below or above")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanFilter:
+    """Which spans, or which traces by having such a span, a list shows.
+
+    `text` is a set of words, all of which stand in the span's input or all in its output; letters A-Z match in
+    either case. Durations are nanoseconds. `scores` speak of the trace. `entries_only` keeps the spans where a trace
+    enters (no parent, or a parent that came with another export).
+    """
+
+    range: TimeRange
+    service: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    name: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    provider: tuple[str, ...] = ()
+    session: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    min_duration_ns: int | None = None
+    max_duration_ns: int | None = None
+    text: str = ""
+    scores: tuple[ScoreBound, ...] = ()
+    entries_only: bool = False
+
+    def __post_init__(self) -> None:
+        _check_values(self)
+        if len(_words(self.text)) > MAX_SEARCH_WORDS or len(self.text) > MAX_VALUE_CHARACTERS:
+            raise InvalidFilter("text", f"may have at most {MAX_SEARCH_WORDS} words")
+        if self.text.strip() and not _words(self.text):
+            raise InvalidFilter("text", "needs a letter or a digit")
+        if len(self.scores) > MAX_SEARCH_WORDS:
+            raise InvalidFilter("score", f"may be given at most {MAX_SEARCH_WORDS} times")
+
+    @property
+    def picks_spans(self) -> bool:
+        """Whether anything but time and scores narrows, so that a trace list follows the matching spans.
+
+        A bare duration speaks of the request as a whole, and is compared with entry spans.
+        """
+        spoken = (
+            self.service,
+            self.environment,
+            self.release,
+            self.kind,
+            self.status,
+            self.name,
+            self.model,
+            self.provider,
+            self.session,
+            self.user,
+            self.tag,
+            self.text.strip(),
+        )
+        return any(spoken)
+
+    def for_traces(self) -> "SpanFilter":
+        """Return the filter of the spans that a trace list is driven by."""
+        by_entries = not self.picks_spans or (self._has_duration and not (self.kind or self.model or self.text))
+        return replace(self, entries_only=self.entries_only or by_entries)
+
+    @property
+    def _has_duration(self) -> bool:
+        return self.min_duration_ns is not None or self.max_duration_ns is not None
+
+    def where(self) -> Clause:
+        """Return the condition on `spans` but for the project, which the door binds."""
+        return all_of(
+            started_in(self.range),
+            *(_any_of(column, getattr(self, field)) for field, column in _SPAN_COLUMNS.items()),
+            _tagged(self.tag),
+            _lasting(self.min_duration_ns, self.max_duration_ns),
+            _containing(self.text),
+            *(_scored(number, bound, self.range) for number, bound in enumerate(self.scores)),
+            ("is_entry", {}) if self.entries_only else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollupFilter:
+    """What the 1-minute rollup of spans can be narrowed by; seconds are rounded out to whole minutes."""
+
+    range: TimeRange
+    service: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+    kind: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    provider: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_values(self)
+
+    @classmethod
+    def of(cls, spans: SpanFilter) -> Self:
+        """Return what a rollup can keep of a span filter: the fields that both have."""
+        return cls(**{field.name: getattr(spans, field.name) for field in fields(cls)})
+
+    @property
+    def picks_calls(self) -> bool:
+        """Whether a field narrows that roots lack, so that single calls are counted instead of requests."""
+        return bool(self.kind or self.model or self.provider)
+
+    def previous(self) -> Self:
+        """Return the same question over the period before."""
+        return replace(self, range=self.range.whole_minutes().previous())
+
+    def where(self) -> Clause:
+        """Return the condition on `span_rollups_1m`, alias r, but for the project."""
+        span = self.range.whole_minutes()
+        names = ("service", "environment", "release", "kind", "model", "provider")
+        return all_of(
+            (
+                "r.minute >= toDateTime(%(start_s)s, 'UTC') AND r.minute < toDateTime(%(end_s)s, 'UTC')",
+                {"start_s": span.start_ns // 10**9, "end_s": span.end_ns // 10**9},
+            ),
+            *(_any_of(f"r.{name}", getattr(self, name)) for name in names),
+        )
+
+
+_SPAN_COLUMNS: Mapping[str, str] = {
+    "service": "service",
+    "environment": "environment",
+    "release": "release",
+    "kind": "kind",
+    "status": "status",
+    "name": "name",
+    "model": "model",
+    "provider": "provider",
+    "session": "session_id",
+    "user": "user_id",
+}
+
+
+def all_of(*clauses: Clause | None) -> Clause:
+    """Return one clause that holds where every given one does."""
+    given = [clause for clause in clauses if clause is not None]
+    parameters: Parameters = {}
+    for _, part in given:
+        parameters.update(part)
+    return " AND ".join(f"({sql})" for sql, _ in given) or "1", parameters
+
+
+def put(sql: str, **parts: str) -> str:
+    """Put clauses made in this module into an SQL constant at `{name}`; values never go this way."""
+    for name, part in parts.items():
+        sql = sql.replace("{" + name + "}", part)
+    return sql
+
+
+def started_in(span: TimeRange) -> Clause:
+    """Spans that start in the range."""
+    return (
+        "start_time >= fromUnixTimestamp64Nano(%(start_ns)s, 'UTC')"
+        " AND start_time < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')",
+        {"start_ns": span.start_ns, "end_ns": span.end_ns},
+    )
+
+
+def _any_of(column: str, values: Iterable[str]) -> Clause | None:
+    chosen = tuple(values)
+    if not chosen:
+        return None
+    parameter = "any_" + column.removeprefix("r.")
+    return f"{column} IN %({parameter})s", {parameter: chosen}
+
+
+def _tagged(tags: tuple[str, ...]) -> Clause | None:
+    return ("hasAny(tags, %(tags)s)", {"tags": list(tags)}) if tags else None
+
+
+def _lasting(minimum_ns: int | None, maximum_ns: int | None) -> Clause | None:
+    bounds: list[Clause] = []
+    if minimum_ns is not None:
+        bounds.append(("duration_ns >= %(min_duration_ns)s", {"min_duration_ns": minimum_ns}))
+    if maximum_ns is not None:
+        bounds.append(("duration_ns <= %(max_duration_ns)s", {"max_duration_ns": maximum_ns}))
+    return all_of(*bounds) if bounds else None
+
+
+def _words(text: str) -> list[str]:
+    """Split as the store's word index does: at every ASCII character that is no letter and no digit."""
+    return re.findall(r"[0-9A-Za-z\u0080-\U0010ffff]+", text)
+
+
+def _containing(text: str) -> Clause | None:
+    words = _words(text)
+    if not words:
+        return None
+    sides = [" AND ".join(_word(f"lower({side})", number) for number in range(len(words))) for side in _TEXTS]
+    parameters: Parameters = {}
+    for number, word in enumerate(words):
+        # lower() in the store folds A-Z only, and so must the word.
+        lowered = "".join(letter.lower() if letter.isascii() else letter for letter in word)
+        parameters[f"word_{number}"] = lowered
+        for escape in _ESCAPES:
+            parameters[f"word_{number}_{escape}"] = escape + lowered
+            parameters[f"word_{number}_{escape}_exact"] = "\\" + escape + lowered
+    return " OR ".join(f"({side})" for side in sides), parameters
+
+
+_TEXTS = ("input", "output")
+# Texts are stored as JSON, where a line break before a word reads `\nword`: the index then holds the word "nword".
+_ESCAPES = ("n", "t", "r")
+
+
+def _word(text: str, number: int) -> str:
+    escaped = (
+        f"(hasToken({text}, %(word_{number}_{escape})s) AND position({text}, %(word_{number}_{escape}_exact)s) > 0)"
+        for escape in _ESCAPES
+    )
+    return f"(hasToken({text}, %(word_{number})s) OR {' OR '.join(escaped)})"
+
+
+def _scored(number: int, bound: ScoreBound, span: TimeRange) -> Clause:
+    # A score stands at the time of the span that it judges; another span of its trace may be the one listed.
+    near = span.widened(timedelta(hours=1))
+    prefix = f"score_{number}"
+    inner: list[Clause] = [
+        (
+            f"name = %({prefix}_name)s"
+            f" AND time >= fromUnixTimestamp64Nano(%({prefix}_start)s, 'UTC')"
+            f" AND time < fromUnixTimestamp64Nano(%({prefix}_end)s, 'UTC')",
+            {f"{prefix}_name": bound.name, f"{prefix}_start": near.start_ns, f"{prefix}_end": near.end_ns},
+        )
+    ]
+    if bound.below is not None:
+        inner.append((f"value < %({prefix}_below)s", {f"{prefix}_below": bound.below}))
+    if bound.above is not None:
+        inner.append((f"value > %({prefix}_above)s", {f"{prefix}_above": bound.above}))
+    sql, parameters = all_of(*inner)
+    return put(_SCORED_TRACES, conditions=sql), parameters
+
+
+_SCORED_TRACES = "trace_id IN (SELECT trace_id FROM scores FINAL WHERE project_id = %(project_id)s AND {conditions} AND trace_id != '')"
+
+
+def _check_values(chosen: "SpanFilter | RollupFilter") -> None:
+    for field in fields(chosen):
+        values = getattr(chosen, field.name)
+        if not isinstance(values, tuple) or field.name == "scores":
+            continue
+        if len(values) > MAX_VALUES:
+            raise InvalidFilter(field.name, f"may be given at most {MAX_VALUES} times")
+        if any(len(value) > MAX_VALUE_CHARACTERS for value in values):
+            raise InvalidFilter(field.name, f"may have at most {MAX_VALUE_CHARACTERS} characters")
