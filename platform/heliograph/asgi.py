@@ -1,0 +1,45 @@
+"""The web process: OTLP, health and static files by Starlette, everything else by Django."""
+
+import os
+import re
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
+# First, since the imports below read models.
+_django = get_asgi_application()
+
+from django.conf import settings  # noqa: E402  # after Django is set up
+from starlette.applications import Starlette  # noqa: E402
+from starlette.responses import Response  # noqa: E402
+from starlette.routing import Mount  # noqa: E402
+from starlette.staticfiles import StaticFiles  # noqa: E402
+
+from heliograph.ingest import health, http  # noqa: E402
+
+# What ManifestStaticFilesStorage puts into a name: the content can never change under it.
+_HASHED_NAME = re.compile(r"\.[0-9a-f]{12}\.[^/]+$")
+
+
+class _CachedStaticFiles(StaticFiles):
+    """Files with a hash in their name are kept for good; others are asked for again, which an ETag makes cheap."""
+
+    def file_response(self, full_path: Any, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(full_path, *args, **kwargs)
+        is_hashed = _HASHED_NAME.search(str(full_path))
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if is_hashed else "no-cache"
+        response.headers["x-content-type-options"] = "nosniff"
+        return response
+
+
+application = Starlette(
+    routes=[
+        *http.routes(),
+        *health.routes(),
+        # `collectstatic` may not have run yet, which is no reason not to start.
+        Mount(settings.STATIC_URL.rstrip("/"), _CachedStaticFiles(directory=settings.STATIC_ROOT, check_dir=False)),
+        Mount("/", _django),  # type: ignore[arg-type]  # django-stubs spell the same protocol with plain dicts
+    ],
+    lifespan=http.lifespan,
+)

@@ -1,0 +1,39 @@
+"""`python -m heliograph.ingest`: the collector, OTLP/HTTP and OTLP/gRPC in one event loop."""
+
+import argparse
+import os
+
+import django
+import uvicorn
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; then refuse new requests, store what waits, and return."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
+    django.setup()
+    from django.conf import settings  # noqa: PLC0415  # after Django is set up
+
+    from heliograph import metrics  # noqa: PLC0415
+    from heliograph.ingest import collector  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(prog="python -m heliograph.ingest", description=main.__doc__)
+    parser.add_argument("--http-port", type=int, default=settings.OTLP_HTTP_PORT, help="0 takes a free one")
+    parser.add_argument("--grpc-port", type=int, default=settings.OTLP_GRPC_PORT, help="0 takes a free one")
+    options = parser.parse_args()
+    metrics.configure("collector")
+    uvicorn.run(
+        collector.application(options.grpc_port),
+        host=settings.HOST,
+        port=options.http_port,
+        http=collector.HttpProtocol,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        # A keyless export is let in by the peer's address, which no header may name.
+        proxy_headers=False,
+        timeout_graceful_shutdown=collector.STOP_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

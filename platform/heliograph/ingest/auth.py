@@ -1,0 +1,113 @@
+"""Whose data is this: an API key, or on one's own machine none, to a project."""
+
+import asyncio
+import functools
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+
+from heliograph.accounts.bootstrap import DEFAULT_PROJECT_SLUG
+from heliograph.accounts.models import ApiKey, Project
+from heliograph.ingest.refusals import Busy, Unauthenticated
+
+# A revoked key works for so long at most; without the cache every request would ask the database.
+CACHE_SECONDS = 10.0
+# An entry is about 500 bytes, and guessed keys fill the cache too.
+CACHE_ENTRIES = 10_000
+# Ours have 46 characters.
+MAX_KEY_CHARS = 200
+_HINT = "send an API key of the project as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
+_KEYLESS = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """The project that a request writes to, and the days its rows are kept."""
+
+    project_id: int
+    retention_days: int
+
+
+class KeyRing:
+    """Remembers which key opens which project for CACHE_SECONDS, unknown keys included. For one event loop."""
+
+    def __init__(self) -> None:
+        # Two threads: look-ups are rare and short, and each thread keeps a database connection.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="keys")
+        self._known: OrderedDict[str, tuple[float, asyncio.Future[Tenant | None]]] = OrderedDict()
+
+    async def tenant(self, headers: Mapping[str, str], peer: str) -> Tenant:
+        """Return the project of a request with these lower-case headers from the address `peer`.
+
+        Raises Unauthenticated, or Busy where the metadata database does not answer.
+        """
+        key = _key_of(headers)
+        if not key:
+            if not (settings.ALLOW_KEYLESS_INGEST and _is_own_machine(headers, peer)):
+                raise Unauthenticated(f"No API key: {_HINT}.")
+            digest = _KEYLESS
+        elif not key.startswith(ApiKey.PREFIX) or len(key) > MAX_KEY_CHARS:
+            raise Unauthenticated(f"The API key is not one of ours (they begin with {ApiKey.PREFIX}): {_HINT}.")
+        else:
+            digest = ApiKey.digest_of(key)
+        try:
+            # Shielded: others may wait for the same look-up when this request is dropped.
+            tenant = await asyncio.shield(self._look_up(digest, key))
+        except DatabaseError as error:
+            self._known.pop(digest, None)
+            raise Busy("The API key cannot be checked now: the metadata database does not answer.") from error
+        if tenant is None:
+            raise Unauthenticated(
+                "The project 'default' does not exist."
+                if digest == _KEYLESS
+                else f"Unknown or revoked API key: {_HINT}."
+            )
+        return tenant
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+    def _look_up(self, digest: str, key: str) -> "asyncio.Future[Tenant | None]":
+        now = time.monotonic()
+        expires, answer = self._known.get(digest, (0.0, None))
+        if answer is None or expires < now:
+            answer = asyncio.get_running_loop().run_in_executor(self._threads, functools.partial(_read, key))
+            self._known[digest] = (now + CACHE_SECONDS, answer)
+            self._known.move_to_end(digest)
+            if len(self._known) > CACHE_ENTRIES:
+                self._known.popitem(last=False)
+        return answer
+
+
+def _key_of(headers: Mapping[str, str]) -> str:
+    scheme, _, credential = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credential:
+        return credential.strip()
+    return headers.get("x-api-key", "").strip()
+
+
+def _is_own_machine(headers: Mapping[str, str], peer: str) -> bool:
+    """Say whether the sender itself is on this machine: behind a proxy here, everybody's address is the proxy's."""
+    if "x-forwarded-for" in headers or "forwarded" in headers:
+        return False
+    try:
+        return ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(key: str) -> Tenant | None:
+    close_old_connections()
+    try:
+        project = ApiKey.project_of(key) if key else Project.objects.filter(slug=DEFAULT_PROJECT_SLUG).first()
+    finally:
+        close_old_connections()
+    return Tenant(project.id, project.effective_retention_days) if project else None

@@ -1,0 +1,140 @@
+"""One group of decoded exports into the store, each row exactly once.
+
+Three things keep a row from being stored twice:
+- a span that is in the store already is dropped (`duplicates`), under a lock that all ingest processes share, so that
+  nobody inserts it between the look-up and the insert;
+- each insert carries a token made of its rows, and ClickHouse drops an insert whose token it has seen, in the table and
+  in each materialized view on its own. So an insert whose outcome is unknown (the store died in the middle of it) is
+  sent again with the same token, and only what is missing is added;
+- metric points and log records replace themselves by their sorting key.
+"""
+
+import fcntl
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+
+from heliograph import metrics
+from heliograph.clickhouse import client
+from heliograph.ingest import duplicates
+from heliograph.ingest.exports import Batch
+from heliograph.ingest.signals import Columns, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Rows that go in together; `keys` are their spans, `token` names them."""
+
+    columns: Columns
+    keys: list[str]
+    token: str
+
+
+class Committer:
+    """Stores groups of one signal. Not for two threads at once: each makes its own."""
+
+    def __init__(self, signal: Signal, folder: Path) -> None:
+        self.signal = signal
+        # Opened here, by this committer alone: flock then also excludes the other threads of this process.
+        self._lock = (folder / f"commit-{signal.name}.lock").open("ab")
+        self._recent = duplicates.RecentKeys()
+        # The token of the latest insert that was tried: the spool keeps it where the outcome is unknown.
+        self.tried_token = ""
+
+    def store(self, group: Sequence[Batch], tried_token: str = "") -> None:
+        """Store all rows of a group that are not there yet.
+
+        `tried_token` names an earlier insert of this group with an unknown outcome. Raises `errors.Retryable` or
+        `errors.Permanent`; with either, nothing of the group counts as stored.
+        """
+        self.tried_token = tried_token
+        columns = merge(group)
+        if not columns:
+            return
+        if self.signal.table != "spans":
+            client.insert(self.signal.table, columns)
+            return
+        with self._locked():
+            for insert in self._missing(columns, tried_token):
+                self.tried_token = insert.token
+                client.insert(self.signal.table, insert.columns, token=insert.token)
+                self._recent.add(insert.keys)
+
+    def close(self) -> None:
+        """Close the lock file."""
+        self._lock.close()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _missing(self, columns: Columns, tried_token: str) -> list[Insert]:
+        """Return what is to be inserted: the rows that are new, and those of an earlier try that may be half done."""
+        keys = list(map(duplicates.key_of, columns["project_id"], columns["trace_id"], columns["span_id"]))
+        first_places = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+        stored = self._look_up(columns, keys)
+        is_new = [
+            first_places[key] == place and key not in stored and key not in self._recent
+            for place, key in enumerate(keys)
+        ]
+        inserts = []
+        if tried_token:
+            by_insert: defaultdict[int, list[str]] = defaultdict(list)
+            for key, received_us in stored.items():
+                if key in first_places:
+                    by_insert[received_us].append(key)
+            for found in by_insert.values():
+                # Rows stored in one insert share their `received_at`, so these are the earlier try, and its views may
+                # lack them.
+                if duplicates.token_of(found) == tried_token:
+                    places = set(found)
+                    again = [key in places and first_places[key] == place for place, key in enumerate(keys)]
+                    inserts.append(_insert_of(columns, keys, again))
+        new = _insert_of(columns, keys, is_new)
+        dropped = len(keys) - len(new.keys)
+        if dropped and not tried_token:
+            metrics.ingest_duplicates.add(dropped)
+        return [*inserts, new] if new.keys else inserts
+
+    def _look_up(self, columns: Columns, keys: list[str]) -> dict[str, int]:
+        places: defaultdict[int, list[int]] = defaultdict(list)
+        for place, (project_id, key) in enumerate(zip(columns["project_id"], keys, strict=True)):
+            if key not in self._recent:
+                places[project_id].append(place)
+        span_ids, start_times = columns["span_id"], columns["start_time"]
+        stored: dict[str, int] = {}
+        for project_id, chosen in places.items():
+            stored |= duplicates.stored_spans(
+                project_id, [span_ids[place] for place in chosen], [start_times[place] for place in chosen]
+            )
+        return stored
+
+
+def merge(group: Sequence[Batch]) -> Columns:
+    """Return the columns of several batches as one, with the columns that the writer adds; {} without rows."""
+    filled = [batch for batch in group if batch.decoded.accepted]
+    if not filled:
+        return {}
+    columns: Columns = {"project_id": [], "retention_days": []}
+    for batch in filled:
+        columns["project_id"] += [batch.export.project_id] * batch.decoded.accepted
+        columns["retention_days"] += [batch.export.retention_days] * batch.decoded.accepted
+    for name in filled[0].decoded.columns:
+        merged = columns[name] = []
+        for batch in filled:
+            merged += batch.decoded.columns[name]
+    return columns
+
+
+def _insert_of(columns: Columns, keys: list[str], wanted: list[bool]) -> Insert:
+    chosen = list(compress(keys, wanted))
+    if len(chosen) < len(keys):
+        columns = {name: list(compress(values, wanted)) for name, values in columns.items()}
+    return Insert(columns, chosen, duplicates.token_of(chosen))

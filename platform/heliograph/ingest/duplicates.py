@@ -1,0 +1,66 @@
+"""Which spans are stored already: a retried export must not count twice, in the list or in the rollups."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from heliograph.clickhouse import client
+
+# The latest spans of this process answer an immediate retry even where a replica of the store lags behind. A key takes
+# about 200 bytes with its place in the set, so two generations of this size take 40 MB.
+RECENT_KEYS = 100_000
+# One look-up's text stays below ClickHouse's max_query_size (256 KiB) with 20 characters an id.
+LOOKUP_IDS = 5_000
+MINUTE_NS = 60_000_000_000
+
+# span_id alone tells nearly all rows apart and is the cheapest column to read; the caller compares the trace id.
+_STORED = """
+SELECT trace_id, span_id, toUnixTimestamp64Micro(received_at) AS received_us
+FROM spans
+PREWHERE span_id IN %(span_ids)s
+WHERE project_id = %(project_id)s AND toStartOfMinute(start_time) IN %(minutes)s
+"""
+
+
+def key_of(project_id: int, trace_id: str, span_id: str) -> str:
+    """Return the text that identifies a span."""
+    return f"{project_id}:{trace_id}{span_id}"
+
+
+class RecentKeys:
+    """A bounded set of spans in two generations: the older one is dropped when the newer is full."""
+
+    def __init__(self) -> None:
+        self._new: set[str] = set()
+        self._old: set[str] = set()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._new or key in self._old
+
+    def add(self, keys: Iterable[str]) -> None:
+        """Remember spans that are stored."""
+        self._new.update(keys)
+        if len(self._new) >= RECENT_KEYS:
+            self._old, self._new = self._new, set()
+
+
+def stored_spans(project_id: int, span_ids: Sequence[str], start_times: Sequence[int]) -> dict[str, int]:
+    """Return the stored spans that have one of these ids, by key, each with its `received_at` in µs since the epoch.
+
+    `start_times` are in nanoseconds: only their minutes are looked at. Raises what `client.query` raises.
+    """
+    minutes = [
+        datetime.fromtimestamp(minute * 60, UTC) for minute in sorted({time // MINUTE_NS for time in start_times})
+    ]
+    found: dict[str, int] = {}
+    for first in range(0, len(span_ids), LOOKUP_IDS):
+        ids = tuple(span_ids[first : first + LOOKUP_IDS])
+        rows = client.query(project_id, _STORED, {"span_ids": ids, "minutes": minutes}, tag="ingest.stored_spans")
+        for row in rows:
+            found[key_of(project_id, row["trace_id"], row["span_id"])] = row["received_us"]
+    return found
+
+
+def token_of(keys: Iterable[str]) -> str:
+    """Return a name for a set of rows: the same rows in another order have the same name."""
+    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()

@@ -1,0 +1,105 @@
+"""Bring spooled telemetry to the store, oldest first, once the store is back."""
+
+import logging
+import threading
+from pathlib import Path
+
+from heliograph import metrics
+from heliograph.clickhouse import client
+from heliograph.clickhouse.errors import Permanent, Retryable
+from heliograph.ingest.commit import Committer
+from heliograph.ingest.exports import Batch, Export, decode
+from heliograph.ingest.gate import StoreGate
+from heliograph.ingest.refusals import Refusal
+from heliograph.ingest.signals import SIGNALS
+from heliograph.ingest.spool import Spool, SpooledGroup
+
+log = logging.getLogger(__name__)
+
+# How often the spool is looked at and an absent store is asked.
+INTERVAL_SECONDS = 0.5
+
+
+class Replayer:
+    """A thread of every ingest process; the one that holds the spool's lock replays."""
+
+    def __init__(self, spool: Spool, gate: StoreGate) -> None:
+        self._spool = spool
+        self._gate = gate
+        self._committers = {name: Committer(signal, spool.folder) for name, signal in SIGNALS.items()}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the file at hand, then end; the rest waits on disk for the next process."""
+        self._stopping.set()
+        self._thread.join()
+        for committer in self._committers.values():
+            committer.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(INTERVAL_SECONDS):
+            try:
+                self._step()
+            except Exception:  # a fault of ours or of the disk: what is spooled stays, and the thread must live on
+                log.exception("the spool could not be replayed; it is tried again")
+
+    def _step(self) -> None:
+        try:
+            if not self._gate.is_open:
+                client.ping()
+                self._gate.open()
+            if self._spool.files():
+                with self._spool.replay_lock() as is_ours:
+                    if is_ours:
+                        self._replay_all()
+        except Retryable as error:
+            self._gate.close(error)
+
+    def _replay_all(self) -> None:
+        self._spool.remove_drafts()
+        for path in self._spool.files():
+            if self._stopping.is_set():
+                return
+            self._replay(path)
+
+    def _replay(self, path: Path) -> None:
+        """Store one file and remove it. Raises Retryable, and then the file stays."""
+        group = self._spool.read(path)
+        batches = self._decode(group)
+        if batches:
+            # One group is of one signal, as it came from one writer.
+            self._store(batches, group.token)
+            metrics.ingest_replayed.add(len(batches), {metrics.SIGNAL: batches[0].export.signal})
+        if group.damage:
+            log.error("spool file %s: %s", path.name, group.damage)
+            metrics.ingest_dead_letters.add(1, {metrics.REASON: "damaged"})
+            self._spool.set_file_aside(path, group.damage)
+        else:
+            self._spool.remove(path)
+
+    def _decode(self, group: SpooledGroup) -> list[Batch]:
+        batches = []
+        for export in group.exports:
+            try:
+                batches.append(decode(export))
+            except Refusal as refusal:  # it was readable when it was acknowledged: the decoder changed, or a cap
+                self._set_aside(export, refusal.message, refusal.reason)
+        return batches
+
+    def _store(self, batches: list[Batch], token: str) -> None:
+        committer = self._committers[batches[0].export.signal]
+        try:
+            committer.store(batches, token)
+        except Permanent as error:
+            if len(batches) > 1:
+                for batch in batches:
+                    self._store([batch], "")
+                return
+            self._set_aside(batches[0].export, str(error), "refused_by_store")
+
+    def _set_aside(self, export: Export, message: str, reason: str) -> None:
+        log.error("a spooled request of project %s is set aside: %s", export.project_id, message)
+        self._spool.set_aside(export, message)
+        metrics.ingest_dead_letters.add(1, {metrics.REASON: reason})

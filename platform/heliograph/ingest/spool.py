@@ -1,0 +1,180 @@
+"""Telemetry that waits on disk while the store is away.
+
+One group commit is one file: written beside its place, fsynced, renamed into it, and the folder fsynced, so a file is
+there as a whole or not at all. A file is
+
+    b"HGSPOOL1", record, record, ...
+    record = length of header (u32), length of body (u32), CRC-32 (u32), header, body
+
+with little-endian numbers, a JSON header, and the CRC over header and body. The first record is about the group
+(its `token`), each other one is a request with its body as it came. File names sort in the order of arrival.
+"""
+
+import fcntl
+import itertools
+import json
+import os
+import struct
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from heliograph.ingest.exports import Export
+
+MAGIC = b"HGSPOOL1"
+_LENGTHS = struct.Struct("<III")
+_SUFFIX = ".spool"
+DEAD_LETTERS = "dead-letters"
+
+
+class SpoolFull(Exception):  # noqa: N818  (a state of the spool, answered with 503)
+    """No room, by the bound or on the disk: the request must not be acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledGroup:
+    """One file; `token` names the insert that was tried ('' for none), `damage` says what could not be read."""
+
+    path: Path
+    token: str
+    exports: list[Export]
+    damage: str
+
+
+class Spool:
+    """A folder of groups, bounded by `max_bytes` in total. Many processes may append; one at a time replays."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self._numbers = itertools.count()
+        (folder / DEAD_LETTERS).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def append(self, exports: Sequence[Export], token: str) -> None:
+        """Write one group to the disk itself; when this returns, it survives kill -9 and loss of power.
+
+        Raises SpoolFull.
+        """
+        data = MAGIC + _record({"token": token}, b"") + b"".join(_record_of(export) for export in exports)
+        if self.size() + len(data) > self.max_bytes:
+            raise SpoolFull(f"the spool holds {self.max_bytes} bytes (HELIOGRAPH_SPOOL_MAX_BYTES)")
+        # Width 20 keeps the order of names the order of time; the process id keeps two processes apart.
+        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}{_SUFFIX}"
+        try:
+            _write_durably(self.folder / name, data)
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error}") from error
+
+    def size(self) -> int:
+        """Return the bytes of all files, dead letters included."""
+        total = 0
+        for folder in (self.folder, self.folder / DEAD_LETTERS):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    try:
+                        total += entry.stat().st_size if entry.is_file() else 0
+                    except FileNotFoundError:  # replayed by another process meanwhile
+                        continue
+        return total
+
+    def files(self) -> list[Path]:
+        """Return the groups that wait, oldest first."""
+        with os.scandir(self.folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.name.endswith(_SUFFIX))
+
+    def read(self, path: Path) -> SpooledGroup:
+        """Return what a file holds; of a damaged one, everything up to the damage."""
+        data = path.read_bytes()
+        token = ""
+        exports: list[Export] = []
+        damage = "" if data.startswith(MAGIC) else "it does not begin as a spool file does"
+        position = len(MAGIC)
+        while position < len(data) and not damage:
+            try:
+                header, body, position = _read_record(data, position)
+                if "token" in header:
+                    token = header["token"]
+                else:
+                    exports.append(Export(**header, body=body))
+            except (struct.error, ValueError, TypeError) as error:
+                damage = f"damaged at byte {position}: {error}"
+        return SpooledGroup(path, token, exports, damage)
+
+    def remove(self, path: Path) -> None:
+        """Forget a group that is stored. Lost power may bring it back; its spans are then found stored and dropped."""
+        path.unlink()
+
+    def set_aside(self, export: Export, reason: str) -> None:
+        """Keep a request that can never be stored, with the reason, where a person finds it."""
+        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
+        data = MAGIC + _record({"token": ""}, b"") + _record_of(export)
+        _write_durably(self.folder / DEAD_LETTERS / f"{name}{_SUFFIX}", data)
+        note = {"reason": reason, "signal": export.signal, "project_id": export.project_id}
+        _write_durably(self.folder / DEAD_LETTERS / f"{name}.json", json.dumps(note).encode())
+
+    def set_file_aside(self, path: Path, reason: str) -> None:
+        """Keep a damaged file whole, with the reason."""
+        target = self.folder / DEAD_LETTERS / path.name
+        _write_durably(target.with_suffix(".json"), json.dumps({"reason": reason}).encode())
+        path.rename(target)
+
+    @contextmanager
+    def replay_lock(self) -> Iterator[bool]:
+        """Yield whether this process may replay now. The lock ends with its process, however that ends."""
+        with (self.folder / "replay.lock").open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def remove_drafts(self) -> None:
+        """Remove what a killed process left half written (never acknowledged). Call with the replay lock held."""
+        for draft in self.folder.glob(f"*{_SUFFIX}.draft"):
+            # A live process finishes a draft in far less than a minute.
+            if time.time() - draft.stat().st_mtime > 60:
+                draft.unlink(missing_ok=True)
+
+
+def _record_of(export: Export) -> bytes:
+    header = asdict(export)
+    body = header.pop("body")
+    return _record(header, body)
+
+
+def _record(header: dict[str, Any], body: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return _LENGTHS.pack(len(text), len(body), zlib.crc32(body, zlib.crc32(text))) + text + body
+
+
+def _read_record(data: bytes, position: int) -> tuple[dict[str, Any], bytes, int]:
+    header_length, body_length, checksum = _LENGTHS.unpack_from(data, position)
+    start = position + _LENGTHS.size
+    middle = start + header_length
+    end = middle + body_length
+    if end > len(data) or zlib.crc32(data[start:end]) != checksum:
+        raise ValueError("the checksum does not match")
+    return json.loads(data[start:middle]), data[middle:end], end
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    draft = path.with_name(path.name + ".draft")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,163 @@
+"""Group commit: many requests share one INSERT, and each waits for its own.
+
+One thread a signal. While a group is being stored, the next one gathers; so groups grow with the load by themselves.
+"""
+
+import asyncio
+import enum
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heliograph import metrics
+from heliograph.clickhouse.errors import Permanent, Retryable
+from heliograph.ingest.commit import Committer
+from heliograph.ingest.exports import Batch
+from heliograph.ingest.gate import StoreGate
+from heliograph.ingest.refusals import Busy, NotStored, Refusal
+from heliograph.ingest.spool import Spool, SpoolFull
+
+log = logging.getLogger(__name__)
+
+# Each INSERT makes a part in every table and view, and parts must be merged: at most five a second and signal. A lone
+# request does not wait: the interval counts from the start of the commit before.
+COMMIT_INTERVAL_SECONDS = 0.2
+# Rows of one INSERT: enough to make its fixed cost small, few enough that its columns take tens of megabytes.
+MAX_GROUP_ROWS = 10_000
+
+
+class Outcome(enum.Enum):
+    """Where an acknowledged request is."""
+
+    STORED = "stored"
+    SPOOLED = "spooled"
+
+
+Result = Outcome | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    batch: Batch
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Outcome]
+
+
+class Writer:
+    """Takes decoded exports of one signal from the event loop; answers when each is safe."""
+
+    def __init__(self, committer: Committer, spool: Spool, gate: StoreGate) -> None:
+        self._committer = committer
+        self._spool = spool
+        self._gate = gate
+        self._queue: deque[_Waiting] = deque()
+        self._rows = 0
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"writer-{committer.signal.name}", daemon=True)
+        self._thread.start()
+
+    async def submit(self, batch: Batch) -> Outcome:
+        """Return when the batch is stored, or written and fsynced to the spool. Raises Busy or NotStored.
+
+        The caller bounds what waits here (`pipeline.Room`).
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(batch, loop, loop.create_future())
+        with self._changed:
+            if self._stopping:
+                raise Busy("The collector is stopping.")
+            self._queue.append(waiting)
+            self._rows += batch.decoded.accepted
+            if len(self._queue) == 1 or self._rows >= MAX_GROUP_ROWS:
+                self._changed.notify()
+        return await waiting.answer
+
+    def stop(self) -> None:
+        """Store what waits, then end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+        self._committer.close()
+
+    def _run(self) -> None:
+        started = -COMMIT_INTERVAL_SECONDS
+        while group := self._next_group(started + COMMIT_INTERVAL_SECONDS):
+            started = time.monotonic()
+            try:
+                results = self.commit([waiting.batch for waiting in group])
+            except Exception as error:  # a fault of ours: the senders must hear of it, and the thread must live on
+                log.exception("a group commit failed")
+                results = [NotStored(f"Internal error: {type(error).__name__}.")] * len(group)
+            _deliver(group, results)
+
+    def _next_group(self, not_before: float) -> list[_Waiting]:
+        """Wait for requests; return some of them, or [] when stopped with none left."""
+        with self._changed:
+            while not self._queue and not self._stopping:
+                self._changed.wait()
+            while self._rows < MAX_GROUP_ROWS and not self._stopping:
+                left = not_before - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            group: list[_Waiting] = []
+            rows = 0
+            while self._queue and rows < MAX_GROUP_ROWS:
+                waiting = self._queue.popleft()
+                rows += waiting.batch.decoded.accepted
+                group.append(waiting)
+            self._rows -= rows
+            return group
+
+    def commit(self, group: Sequence[Batch]) -> list[Result]:
+        """Store a group, or spool it while the store is away; return each batch's result in order."""
+        started = time.perf_counter()
+        attributes = {metrics.SIGNAL: self._committer.signal.name}
+        if not self._gate.is_open:
+            return self._keep_on_disk(group, "")
+        try:
+            self._committer.store(group)
+        except Retryable as error:
+            self._gate.close(error)
+            return self._keep_on_disk(group, self._committer.tried_token)
+        except Permanent as error:
+            if len(group) > 1:
+                # One batch that the store refuses must not cost the others: each goes alone.
+                return [result for batch in group for result in self.commit([batch])]
+            log.error("the store refuses a batch of project %s: %s", group[0].export.project_id, error)
+            return [NotStored(f"The store refuses these rows, and nothing of them is kept: {error}.")]
+        metrics.ingest_commit_duration.record(time.perf_counter() - started, attributes)
+        metrics.ingest_commit_rows.record(sum(batch.decoded.accepted for batch in group), attributes)
+        return [Outcome.STORED] * len(group)
+
+    def _keep_on_disk(self, group: Sequence[Batch], token: str) -> list[Result]:
+        try:
+            self._spool.append([batch.export for batch in group], token)
+        except SpoolFull as error:
+            return [Busy(f"The store is away and {error}.")] * len(group)
+        metrics.ingest_spooled.add(len(group), {metrics.SIGNAL: self._committer.signal.name})
+        return [Outcome.SPOOLED] * len(group)
+
+
+def _deliver(group: Sequence[_Waiting], results: Sequence[Result]) -> None:
+    """Answer from the writer's thread, with one wake-up for all requests of an event loop."""
+
+    def answer() -> None:
+        for waiting, result in zip(group, results, strict=True):
+            if waiting.answer.done():  # the sender went away
+                continue
+            if isinstance(result, Refusal):
+                waiting.answer.set_exception(result)
+            else:
+                waiting.answer.set_result(result)
+
+    # All requests of a process come from its one event loop.
+    try:
+        group[0].loop.call_soon_threadsafe(answer)
+    except RuntimeError:  # the loop was closed: nobody waits any more, and what was stored is stored
+        log.info("%d answers came after the end of the event loop", len(group))

@@ -1,0 +1,70 @@
+"""Heliograph's own telemetry: every instrument and every attribute name, in one file.
+
+docs/metrics.md lists them for people, and a test keeps the two equal. Names follow OpenTelemetry's rules: dots,
+units in the unit, durations in seconds.
+"""
+
+from opentelemetry import metrics
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+
+from heliograph import env
+
+_meter = metrics.get_meter("heliograph")
+
+# --- Attributes --------------------------------------------------------------------------------------------------
+SIGNAL = "heliograph.signal"  # traces metrics logs
+OUTCOME = "heliograph.outcome"  # stored spooled empty refused
+REASON = "heliograph.reason"  # why a request was refused, an item rejected or a body set aside
+
+# --- Ingest ------------------------------------------------------------------------------------------------------
+ingest_requests = _meter.create_counter(
+    "heliograph.ingest.requests", unit="{request}", description="Export requests by signal and outcome."
+)
+ingest_refused = _meter.create_counter(
+    "heliograph.ingest.refused", unit="{request}", description="Export requests refused as a whole, by reason."
+)
+ingest_accepted = _meter.create_counter(
+    "heliograph.ingest.accepted", unit="{item}", description="Spans, data points and log records accepted."
+)
+ingest_rejected = _meter.create_counter(
+    "heliograph.ingest.rejected", unit="{item}", description="Items refused inside accepted requests, by reason."
+)
+ingest_duplicates = _meter.create_counter(
+    "heliograph.ingest.duplicates", unit="{item}", description="Spans that were stored already and were dropped."
+)
+ingest_spooled = _meter.create_counter(
+    "heliograph.ingest.spooled", unit="{request}", description="Requests kept on disk while the store was away."
+)
+ingest_replayed = _meter.create_counter(
+    "heliograph.ingest.replayed", unit="{request}", description="Spooled requests that reached the store."
+)
+ingest_dead_letters = _meter.create_counter(
+    "heliograph.ingest.dead_letters", unit="{request}", description="Spooled requests set aside, by reason."
+)
+ingest_commit_duration = _meter.create_histogram(
+    "heliograph.ingest.commit.duration",
+    unit="s",
+    description="Time of one group commit, look-up of duplicates included.",
+    explicit_bucket_boundaries_advisory=[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+)
+ingest_commit_rows = _meter.create_histogram(
+    "heliograph.ingest.commit.rows",
+    unit="{row}",
+    description="Rows of one group commit.",
+    explicit_bucket_boundaries_advisory=[1, 10, 100, 300, 1_000, 3_000, 10_000, 30_000],
+)
+
+
+def configure(service: str) -> None:
+    """Export this process's metrics where OTEL_EXPORTER_OTLP_ENDPOINT (or ..._METRICS_ENDPOINT) points; else nowhere.
+
+    The exporter reads OpenTelemetry's own OTEL_* variables.
+    """
+    if env.text("OTEL_EXPORTER_OTLP_ENDPOINT") or env.text("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
+        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+        metrics.set_meter_provider(
+            MeterProvider([reader], resource=Resource.create({"service.name": f"heliograph-{service}"}))
+        )
