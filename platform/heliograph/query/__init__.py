@@ -2,19 +2,19 @@
 
 | module | questions |
 | --- | --- |
-| `filters` | `TimeRange`, `SpanFilter`, `RollupFilter`, `InvalidFilter`: what a question may be narrowed by |
+| `filters` | `TimeRange`, `SpanFilter`, `RollupFilter`, `InvalidFilterError`: what a question may be narrowed by |
 | `paging` | `Page`: items and the opaque cursor of the next page |
 | `traces` | `list_traces`, `get_trace`: the list and the waterfall |
 | `spans` | `list_spans`, `get_span`: narrow rows and one whole span |
-| `overview` | `summary`, `series`, `breakdown`: requests, errors, latency, TTFT, tokens, cost from the 1-minute rollup |
+| `overview` | `summary`, `series`, `breakdown`: requests, errors, latency, TTFT, tokens, cost |
 | `facets` | `facets`: values and counts for the filter panel |
-| `scores` | `of_trace`, `series`, `worst`, `names`, `list_scores`, `write_scores` |
+| `scores` | `of_trace`, `series`, `by_group`, `distribution`, `worst`, `names`, `list_scores`, `write_scores` |
 | `metrics` | `query_metric`, `names`: OTLP metrics as series |
 | `gpu` | `of_trace`: the GPUs that served a trace, during its time |
 | `evaluation` | `spans_to_evaluate`, `texts`, `paired_scores`: what the evaluators read |
 | `messages` | `parse_messages`, `parse_documents`, `text_of`: the stored JSON of a conversation |
 
 Every function takes the project's id first. Times are nanoseconds since the epoch in fields that end in `_ns`; money is
-USD as Decimal; a missing number is None. `InvalidFilter` (a ValueError that names the field) is raised for a question
-that may not be asked; the store's own errors pass through from `heliograph.clickhouse.client`.
+USD as Decimal; a missing number is None. `InvalidFilterError` (a ValueError that names the field) is raised
+for a question that may not be asked; the store's own errors pass through from `heliograph.clickhouse.client`.
 """

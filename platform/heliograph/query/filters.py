@@ -22,7 +22,7 @@ Parameters = dict[str, object]
 Clause = tuple[str, Parameters]
 
 
-class InvalidFilter(ValueError):
+class InvalidFilterError(ValueError):
     """A question that may not be asked; `field` names the part at fault."""
 
     def __init__(self, field: str, message: str) -> None:
@@ -45,7 +45,7 @@ def from_ns(nanoseconds: int) -> datetime:
 class TimeRange:
     """From `start` (included) to `end` (excluded), both aware.
 
-    Raises InvalidFilter for a naive time, an empty or reversed range, or one beyond MAX_RANGE.
+    Raises InvalidFilterError for a naive time, an empty or reversed range, or one beyond MAX_RANGE.
     """
 
     start: datetime
@@ -54,11 +54,11 @@ class TimeRange:
     def __post_init__(self) -> None:
         for name in ("start", "end"):
             if getattr(self, name).tzinfo is None:
-                raise InvalidFilter(name, "needs a UTC offset, such as 2026-01-31T12:00:00Z")
+                raise InvalidFilterError(name, "needs a UTC offset, such as 2026-01-31T12:00:00Z")
         if self.end <= self.start:
-            raise InvalidFilter("end", "must be after start")
+            raise InvalidFilterError("end", "must be after start")
         if self.end - self.start > MAX_RANGE:
-            raise InvalidFilter("start", f"may be at most {MAX_RANGE.days} days before end")
+            raise InvalidFilterError("start", f"may be at most {MAX_RANGE.days} days before end")
 
     @property
     def start_ns(self) -> int:
@@ -102,7 +102,7 @@ class ScoreBound:
 
     def __post_init__(self) -> None:
         if self.below is None and self.above is None:
-            raise InvalidFilter("score", "needs a bound: below or above")
+            raise InvalidFilterError("score", "needs a bound: below or above")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +135,11 @@ class SpanFilter:
     def __post_init__(self) -> None:
         _check_values(self)
         if len(_words(self.text)) > MAX_SEARCH_WORDS or len(self.text) > MAX_VALUE_CHARACTERS:
-            raise InvalidFilter("text", f"may have at most {MAX_SEARCH_WORDS} words")
+            raise InvalidFilterError("text", f"may have at most {MAX_SEARCH_WORDS} words")
         if self.text.strip() and not _words(self.text):
-            raise InvalidFilter("text", "needs a letter or a digit")
+            raise InvalidFilterError("text", "needs a letter or a digit")
         if len(self.scores) > MAX_SEARCH_WORDS:
-            raise InvalidFilter("score", f"may be given at most {MAX_SEARCH_WORDS} times")
+            raise InvalidFilterError("score", f"may be given at most {MAX_SEARCH_WORDS} times")
 
     @property
     def picks_spans(self) -> bool:
@@ -350,6 +350,6 @@ def _check_values(chosen: "SpanFilter | RollupFilter") -> None:
         if not isinstance(values, tuple) or field.name == "scores":
             continue
         if len(values) > MAX_VALUES:
-            raise InvalidFilter(field.name, f"may be given at most {MAX_VALUES} times")
+            raise InvalidFilterError(field.name, f"may be given at most {MAX_VALUES} times")
         if any(len(value) > MAX_VALUE_CHARACTERS for value in values):
-            raise InvalidFilter(field.name, f"may have at most {MAX_VALUE_CHARACTERS} characters")
+            raise InvalidFilterError(field.name, f"may have at most {MAX_VALUE_CHARACTERS} characters")

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from heliograph.clickhouse import client
-from heliograph.query.filters import InvalidFilter, RollupFilter, TimeRange, put
+from heliograph.query.filters import InvalidFilterError, RollupFilter, TimeRange, put
 from heliograph.query.paging import check_limit
 
 Dimension = Literal["service", "environment", "release", "provider", "model", "adapter", "kind", "operation"]
@@ -147,7 +147,7 @@ def series(project_id: int, chosen: RollupFilter, *, buckets: int = 120) -> list
 def breakdown(project_id: int, chosen: RollupFilter, by: Dimension, *, limit: int = 50) -> list[Group]:
     """Return the measures by the values of a dimension, most requests first; spans without a value are left out."""
     if by not in get_args(Dimension):
-        raise InvalidFilter("by", f"must be one of {', '.join(get_args(Dimension))}")
+        raise InvalidFilterError("by", f"must be one of {', '.join(get_args(Dimension))}")
     check_limit(limit)
     where, parameters = chosen.where()
     calls = chosen.picks_calls or by in _CALL_DIMENSIONS
@@ -159,7 +159,7 @@ def breakdown(project_id: int, chosen: RollupFilter, by: Dimension, *, limit: in
 def step_for(span: TimeRange, buckets: int) -> int:
     """Return the smallest round step in seconds that cuts the range into at most `buckets` parts."""
     if not 1 <= buckets <= MAX_BUCKETS:
-        raise InvalidFilter("buckets", f"must be from 1 to {MAX_BUCKETS}")
+        raise InvalidFilterError("buckets", f"must be from 1 to {MAX_BUCKETS}")
     return next(
         (step for step in _STEPS if span.seconds / step <= buckets), int(span.seconds / buckets) // 60 * 60 + 60
     )

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from heliograph.query.filters import InvalidFilter
+from heliograph.query.filters import InvalidFilterError
 
 Item = TypeVar("Item")
 # A page is read by a person or a program's loop; more rows are more pages.
@@ -29,7 +29,7 @@ def encode_cursor(*parts: int | str) -> str:
 
 
 def decode_cursor(cursor: str, *kinds: type[int] | type[str]) -> tuple[int | str, ...]:
-    """Return the parts of a cursor. Raises InvalidFilter where it is not one of this list's."""
+    """Return the parts of a cursor. Raises InvalidFilterError where it is not one of this list's."""
     try:
         if len(cursor) > _MAX_CURSOR_CHARACTERS:
             raise ValueError("too long")
@@ -40,12 +40,12 @@ def decode_cursor(cursor: str, *kinds: type[int] | type[str]) -> tuple[int | str
         if any(isinstance(part, int) and not 0 <= part < 2**63 for part in parts):
             raise ValueError("out of range")
     except (ValueError, binascii.Error, RecursionError) as error:
-        raise InvalidFilter("cursor", "is not one that this list gave") from error
+        raise InvalidFilterError("cursor", "is not one that this list gave") from error
     return tuple(parts)
 
 
 def check_limit(limit: int) -> int:
-    """Return a page size. Raises InvalidFilter beyond 1 to MAX_PAGE."""
+    """Return a page size. Raises InvalidFilterError beyond 1 to MAX_PAGE."""
     if not 1 <= limit <= MAX_PAGE:
-        raise InvalidFilter("limit", f"must be from 1 to {MAX_PAGE}")
+        raise InvalidFilterError("limit", f"must be from 1 to {MAX_PAGE}")
     return limit

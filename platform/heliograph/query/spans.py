@@ -185,7 +185,7 @@ LIMIT 1
 
 
 def list_spans(project_id: int, chosen: SpanFilter, *, cursor: str | None = None, limit: int = 50) -> Page[SpanRow]:
-    """Return matching spans, newest first. Raises InvalidFilter for a foreign cursor or a limit beyond MAX_PAGE."""
+    """Return matching spans, newest first. Raises InvalidFilterError for a foreign cursor or limit."""
     check_limit(limit)
     where, parameters = chosen.where()
     if cursor is not None:

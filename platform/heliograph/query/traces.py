@@ -163,7 +163,7 @@ class _Position:
 def list_traces(project_id: int, chosen: SpanFilter, *, cursor: str | None = None, limit: int = 50) -> Page[TraceRow]:
     """Return the traces that have a matching span, newest first, each on one page only.
 
-    A page may be shorter than `limit` though more follow. Raises InvalidFilter for a foreign cursor or a limit
+    A page may be shorter than `limit` though more follow. Raises InvalidFilterError for a foreign cursor or a limit
     beyond MAX_PAGE.
     """
     check_limit(limit)

@@ -1,0 +1,465 @@
+"""Scores: verdicts of evaluators and people on spans, traces, sessions and data set rows.
+
+- `names(project_id, range) -> list[ScoreName]`
+- `of_trace(project_id, trace) -> list[Score]`: all of a trace and its spans; `of_span(scores, span_id)` picks
+- `list_scores(project_id, filter, *, cursor=None, limit=50) -> Page[Score]`, newest first
+- `series(project_id, filter, *, bound=None, buckets=60) -> list[ScorePoint]`
+- `by_group(project_id, filter, by, *, bound=None) -> list[ScoreGroup]`, `total(project_id, filter, *, bound=None)`
+- `distribution(project_id, filter, *, bins=20) -> list[Bin]`
+- `worst(project_id, filter, *, limit=20, lowest=True) -> list[JudgedSpan]`: with the texts that were judged
+- `write_scores(project_id, rows, retention_days) -> None`: idempotent
+
+A verdict is one row by (name, what is judged, score_id): writing it again replaces it. A score without a value is
+unscored: it has a label and an explanation, and counts in `unscored` only.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from heliograph.clickhouse import client
+from heliograph.query.filters import Clause, InvalidFilterError, TimeRange, all_of, from_ns, put
+from heliograph.query.overview import step_for
+from heliograph.query.paging import Page, check_limit, decode_cursor, encode_cursor
+
+GroupField = Literal["service", "release", "model", "evaluator_revision", "label"]
+# The two-sided 95 % quantile of the normal distribution.
+_Z = 1.959963984540054
+# What an evaluator's batch or an API request may hold.
+MAX_WRITE = 10_000
+_MAX_TRACE_SCORES = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One verdict. `time_ns` is the time of what is judged; `details` and `evaluator_arguments` are JSON or ''."""
+
+    score_id: str
+    trace_id: str = ""
+    span_id: str = ""
+    session_id: str = ""
+    dataset_item_id: str = ""
+    time_ns: int
+    name: str
+    value: float | None
+    label: str = ""
+    explanation: str = ""
+    details: str = ""
+    source: str
+    evaluator: str = ""
+    evaluator_revision: str = ""
+    evaluator_arguments: str = ""
+    author: str = ""
+    service: str = ""
+    release: str = ""
+    model: str = ""
+
+    @property
+    def time(self) -> datetime:
+        """Time of what is judged, UTC."""
+        return from_ns(self.time_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreFilter:
+    """Which scores a question is about."""
+
+    range: TimeRange
+    name: str = ""
+    trace_id: str = ""
+    service: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    below: float | None = None
+    above: float | None = None
+
+    def where(self) -> Clause:
+        """Return the condition on `scores` but for the project."""
+        clauses: list[Clause] = [
+            (
+                "time >= fromUnixTimestamp64Nano(%(start_ns)s, 'UTC')"
+                " AND time < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')",
+                {"start_ns": self.range.start_ns, "end_ns": self.range.end_ns},
+            )
+        ]
+        clauses += [
+            (f"{column} = %({column})s", {column: getattr(self, column)})
+            for column in ("name", "trace_id")
+            if getattr(self, column)
+        ]
+        clauses += [
+            (f"{column} IN %({column})s", {column: getattr(self, column)})
+            for column in ("service", "release", "model", "source", "label")
+            if getattr(self, column)
+        ]
+        if self.below is not None:
+            clauses.append(("value < %(below)s", {"below": self.below}))
+        if self.above is not None:
+            clauses.append(("value > %(above)s", {"above": self.above}))
+        return all_of(*clauses)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreName:
+    """A kind of score in use."""
+
+    name: str
+    scored: int
+    unscored: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreStats:
+    """Statistics of the values in one group.
+
+    `mean_low`..`mean_high` is the normal 95 % interval of the mean (None under two values); `share_below` counts the
+    values under the bound that was asked about, with Wilson's 95 % interval (E. B. Wilson, JASA 22, 1927).
+    """
+
+    scored: int
+    unscored: int
+    mean: float | None
+    mean_low: float | None
+    mean_high: float | None
+    share_below: float | None
+    share_low: float | None
+    share_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePoint:
+    """One bucket of time; `start_s` in epoch seconds."""
+
+    start_s: int
+    step_s: int
+    stats: ScoreStats
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreGroup:
+    """The statistics of one service, release, model, ..."""
+
+    value: str
+    stats: ScoreStats
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """How many values lie from `low` (included) to `high` (excluded, but for the last bin)."""
+
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSpan:
+    """A score and the beginnings of the texts that it judges: '' where the span is not stored."""
+
+    score: Score
+    span_name: str
+    input_preview: str
+    output_preview: str
+
+
+_COLUMNS = ", ".join(
+    "toUnixTimestamp64Nano(time) AS time_ns" if field.name == "time_ns" else field.name for field in fields(Score)
+)
+# A key's rows share their week, since their time is part of the key: no merge over partitions is needed.
+_SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
+
+SCORE_NAMES = """
+SELECT name, countIf(value IS NOT NULL) AS scored, countIf(value IS NULL) AS unscored
+FROM scores FINAL
+WHERE project_id = %(project_id)s AND {where}
+GROUP BY name
+ORDER BY name
+LIMIT 1000
+{settings}
+"""
+
+SCORES_OF_TRACE = """
+SELECT {columns}
+FROM scores FINAL
+WHERE project_id = %(project_id)s AND trace_id = %(trace_id)s
+ORDER BY name, span_id, score_id
+LIMIT %(limit)s
+{settings}
+"""
+
+SCORES = """
+SELECT {columns}
+FROM scores FINAL
+WHERE project_id = %(project_id)s AND {where}
+ORDER BY time DESC, name DESC, score_id DESC
+LIMIT %(limit)s
+{settings}
+"""
+
+SCORE_STATS = """
+SELECT
+    {group} AS group_key,
+    countIf(s.value IS NOT NULL) AS scored,
+    countIf(s.value IS NULL) AS unscored,
+    avg(s.value) AS mean,
+    stddevSamp(s.value) AS deviation,
+    countIf(s.value < %(bound)s) AS below
+FROM (SELECT * FROM scores FINAL WHERE project_id = %(project_id)s AND {where}) AS s
+GROUP BY group_key
+ORDER BY group_key
+LIMIT 2000
+{settings}
+"""
+
+SCORE_EXTREMES = """
+SELECT min(value) AS low, max(value) AS high
+FROM scores FINAL
+WHERE project_id = %(project_id)s AND value IS NOT NULL AND {where}
+{settings}
+"""
+
+SCORE_BINS = """
+SELECT least(toInt64(floor((value - %(low)s) / %(width)s)), %(bins)s - 1) AS bin, count() AS values
+FROM scores FINAL
+WHERE project_id = %(project_id)s AND value IS NOT NULL AND {where}
+GROUP BY bin
+ORDER BY bin
+{settings}
+"""
+
+WORST_SCORES = """
+SELECT {columns}
+FROM scores FINAL
+WHERE project_id = %(project_id)s AND value IS NOT NULL AND {where}
+ORDER BY value {direction}, time DESC, score_id
+LIMIT %(limit)s
+{settings}
+"""
+
+JUDGED_TEXTS = """
+SELECT trace_id, span_id, name, input_preview, output_preview
+FROM spans
+WHERE project_id = %(project_id)s
+    AND toStartOfMinute(start_time) IN %(minutes)s
+    AND trace_id IN %(trace_ids)s AND span_id IN %(span_ids)s
+LIMIT %(limit)s
+"""
+
+# A score that is written again must keep its time, which is part of its key, also where its span has come since.
+EXISTING_TIMES = """
+SELECT name, trace_id, span_id, score_id, toUnixTimestamp64Nano(min(time)) AS time_ns
+FROM scores
+WHERE project_id = %(project_id)s AND name IN %(names)s AND trace_id IN %(trace_ids)s AND score_id IN %(score_ids)s
+GROUP BY name, trace_id, span_id, score_id
+"""
+
+JUDGED_SPANS = """
+SELECT trace_id, span_id, toUnixTimestamp64Nano(start_time) AS time_ns, service, release, model
+FROM spans
+WHERE project_id = %(project_id)s
+    AND toStartOfMinute(start_time) IN (
+        SELECT arrayJoin(minutes) FROM traces WHERE project_id = %(project_id)s AND trace_id IN %(trace_ids)s
+    )
+    AND trace_id IN %(trace_ids)s AND span_id IN %(span_ids)s
+"""
+
+
+def names(project_id: int, span: TimeRange) -> list[ScoreName]:
+    """Return the names of the scores in the range, with how many have a value and how many could not be judged."""
+    where, parameters = ScoreFilter(range=span).where()
+    rows = client.query(project_id, put(SCORE_NAMES, where=where, settings=_SETTINGS), parameters, tag="scores.names")
+    return [ScoreName(**row) for row in rows]
+
+
+def of_trace(project_id: int, trace_id: str) -> list[Score]:
+    """Return the scores of a trace and of its spans, by name; at most 5,000."""
+    sql = put(SCORES_OF_TRACE, columns=_COLUMNS, settings=_SETTINGS)
+    parameters = {"trace_id": trace_id, "limit": _MAX_TRACE_SCORES}
+    return [Score(**row) for row in client.query(project_id, sql, parameters, tag="scores.trace")]
+
+
+def of_span(scores: Iterable[Score], span_id: str) -> list[Score]:
+    """Pick the scores of one span."""
+    return [score for score in scores if score.span_id == span_id]
+
+
+def list_scores(project_id: int, chosen: ScoreFilter, *, cursor: str | None = None, limit: int = 50) -> Page[Score]:
+    """Return scores, newest first."""
+    check_limit(limit)
+    where, parameters = chosen.where()
+    if cursor is not None:
+        at_ns, name, score_id, trace_id, span_id = decode_cursor(cursor, int, str, str, str, str)
+        where += _BEFORE
+        at = {"at_ns": at_ns, "at_name": name, "at_id": score_id, "at_trace": trace_id, "at_span": span_id}
+        parameters |= at
+    sql = put(SCORES, columns=_COLUMNS, where=where, settings=_SETTINGS)
+    rows = client.query(project_id, sql, parameters | {"limit": limit + 1}, tag="scores.list")
+    items = tuple(Score(**row) for row in rows[:limit])
+    last = items[-1] if len(rows) > limit else None
+    following = (last.time_ns, last.name, last.score_id, last.trace_id, last.span_id) if last else None
+    return Page(items, encode_cursor(*following) if following else None)
+
+
+_BEFORE = (
+    " AND time <= fromUnixTimestamp64Nano(%(at_ns)s, 'UTC')"
+    " AND (time, name, score_id, trace_id, span_id)"
+    " < (fromUnixTimestamp64Nano(%(at_ns)s, 'UTC'), %(at_name)s, %(at_id)s, %(at_trace)s, %(at_span)s)"
+)
+
+
+def series(project_id: int, chosen: ScoreFilter, *, bound: float | None = None, buckets: int = 60) -> list[ScorePoint]:
+    """Return the statistics of `chosen.name` over time, a point for every bucket that has a score."""
+    step = step_for(chosen.range, buckets)
+    group = f"intDiv(toUnixTimestamp(s.time), {step}) * {step}"
+    rows = _stats(project_id, chosen, group, bound)
+    return [ScorePoint(int(key), step, stats) for key, stats in rows]
+
+
+def by_group(project_id: int, chosen: ScoreFilter, by: GroupField, *, bound: float | None = None) -> list[ScoreGroup]:
+    """Return the statistics of `chosen.name` by service, release, model, evaluator revision or label."""
+    if by not in get_args(GroupField):
+        raise InvalidFilterError("by", f"must be one of {', '.join(get_args(GroupField))}")
+    return [ScoreGroup(str(key), stats) for key, stats in _stats(project_id, chosen, f"s.{by}", bound)]
+
+
+def total(project_id: int, chosen: ScoreFilter, *, bound: float | None = None) -> ScoreStats:
+    """Return the statistics of `chosen.name` over the whole range."""
+    rows = _stats(project_id, chosen, "0", bound)
+    return (
+        rows[0][1]
+        if rows
+        else _statistics({"scored": 0, "unscored": 0, "mean": None, "deviation": None, "below": 0}, bound)
+    )
+
+
+def distribution(project_id: int, chosen: ScoreFilter, *, bins: int = 20) -> list[Bin]:
+    """Return a histogram of the values over equal bins from the lowest to the highest; empty without values."""
+    if not 1 <= bins <= 200:
+        raise InvalidFilterError("bins", "must be from 1 to 200")
+    where, parameters = chosen.where()
+    sql = put(SCORE_EXTREMES, where=where, settings=_SETTINGS)
+    extremes = client.query(project_id, sql, parameters, tag="scores.extremes")[0]
+    low, high = extremes["low"], extremes["high"]
+    if low is None:
+        return []
+    width = (high - low) / bins or 1.0
+    sql = put(SCORE_BINS, where=where, settings=_SETTINGS)
+    rows = client.query(project_id, sql, parameters | {"low": low, "width": width, "bins": bins}, tag="scores.bins")
+    counts = {row["bin"]: row["values"] for row in rows}
+    shown = bins if high > low else 1
+    return [Bin(low + number * width, low + (number + 1) * width, counts.get(number, 0)) for number in range(shown)]
+
+
+def worst(project_id: int, chosen: ScoreFilter, *, limit: int = 20, lowest: bool = True) -> list[JudgedSpan]:
+    """Return the scores with the lowest (or highest) values, with the texts that they judge."""
+    check_limit(limit)
+    where, parameters = chosen.where()
+    direction = "ASC" if lowest else "DESC"
+    sql = put(WORST_SCORES, columns=_COLUMNS, where=where, direction=direction, settings=_SETTINGS)
+    rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="scores.worst")
+    scores = [Score(**row) for row in rows]
+    texts = _texts(project_id, scores)
+    return [JudgedSpan(score, *texts.get((score.trace_id, score.span_id), ("", "", ""))) for score in scores]
+
+
+def write_scores(project_id: int, rows: Sequence[Score], retention_days: int) -> None:
+    """Store verdicts; one that is stored already (same name, target and score_id) is replaced.
+
+    Time, service, release and model are taken from the judged span where it is stored, so that a verdict stands where
+    its answer stands, and from the row otherwise. Raises InvalidFilterError for more than MAX_WRITE rows or a value
+    that is not finite, and the store's Retryable or Permanent.
+    """
+    if len(rows) > MAX_WRITE:
+        raise InvalidFilterError("scores", f"may be at most {MAX_WRITE} at once")
+    if any(row.value is not None and not math.isfinite(row.value) for row in rows):
+        raise InvalidFilterError("value", "must be finite, or null where no verdict is possible")
+    if not rows:
+        return
+    kept = [_placed(row, spans, times) for spans, times in [_places(project_id, rows)] for row in rows]
+    columns: dict[str, list[Any]] = {
+        field.name: [getattr(row, field.name) for row in kept] for field in fields(Score) if field.name != "time_ns"
+    }
+    columns["time"] = [row.time_ns for row in kept]
+    columns["project_id"] = [project_id] * len(kept)
+    columns["retention_days"] = [retention_days] * len(kept)
+    client.insert("scores", columns)
+
+
+_Places = dict[tuple[str, str], dict[str, Any]]
+_Times = dict[tuple[str, str, str, str], int]
+
+
+def _places(project_id: int, rows: Sequence[Score]) -> tuple[_Places, _Times]:
+    trace_ids = tuple({row.trace_id for row in rows})
+    parameters = {
+        "trace_ids": trace_ids,
+        "span_ids": tuple({row.span_id for row in rows}),
+        "names": tuple({row.name for row in rows}),
+        "score_ids": tuple({row.score_id for row in rows}),
+    }
+    spans = client.query(project_id, JUDGED_SPANS, parameters, tag="scores.judged_spans")
+    times = client.query(project_id, EXISTING_TIMES, parameters, tag="scores.existing")
+    return (
+        {(row["trace_id"], row["span_id"]): row for row in spans},
+        {(row["name"], row["trace_id"], row["span_id"], row["score_id"]): row["time_ns"] for row in times},
+    )
+
+
+def _placed(row: Score, spans: _Places, times: _Times) -> Score:
+    span = spans.get((row.trace_id, row.span_id))
+    if span:
+        row = replace(row, **{name: span[name] for name in ("time_ns", "service", "release", "model")})
+    time_ns = times.get((row.name, row.trace_id, row.span_id, row.score_id))
+    return row if time_ns is None else replace(row, time_ns=time_ns)
+
+
+def _texts(project_id: int, scores: Sequence[Score]) -> dict[tuple[str, str], tuple[str, str, str]]:
+    judged = [score for score in scores if score.span_id]
+    if not judged:
+        return {}
+    parameters = {
+        "minutes": tuple({score.time_ns // (60 * 10**9) * 60 for score in judged}),
+        "trace_ids": tuple({score.trace_id for score in judged}),
+        "span_ids": tuple({score.span_id for score in judged}),
+        "limit": len(judged) * 10,
+    }
+    rows = client.query(project_id, JUDGED_TEXTS, parameters, tag="scores.texts")
+    return {
+        (row["trace_id"], row["span_id"]): (row["name"], row["input_preview"], row["output_preview"]) for row in rows
+    }
+
+
+def _stats(project_id: int, chosen: ScoreFilter, group: str, bound: float | None) -> list[tuple[Any, ScoreStats]]:
+    where, parameters = chosen.where()
+    sql = put(SCORE_STATS, group=group, where=where, settings=_SETTINGS)
+    rows = client.query(project_id, sql, parameters | {"bound": bound}, tag="scores.stats")
+    return [(row["group_key"], _statistics(row, bound)) for row in rows]
+
+
+def _statistics(row: dict[str, Any], bound: float | None) -> ScoreStats:
+    scored = row["scored"]
+    mean = float(row["mean"]) if scored else None
+    half = _Z * row["deviation"] / math.sqrt(scored) if scored > 1 else None
+    low, high = wilson_interval(row["below"], scored) if bound is not None and scored else (None, None)
+    return ScoreStats(
+        scored=scored,
+        unscored=row["unscored"],
+        mean=mean,
+        mean_low=mean - half if mean is not None and half is not None else None,
+        mean_high=mean + half if mean is not None and half is not None else None,
+        share_below=row["below"] / scored if bound is not None and scored else None,
+        share_low=low,
+        share_high=high,
+    )
+
+
+def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval of a share. `trials` is above 0."""
+    share, square = hits / trials, _Z * _Z / trials
+    centre = (share + square / 2) / (1 + square)
+    half = _Z * math.sqrt(share * (1 - share) / trials + square / (4 * trials)) / (1 + square)
+    return max(0.0, centre - half), min(1.0, centre + half)
