@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from heliograph.dashboards import entrance, project_settings
+from heliograph.dashboards import entrance, evaluations, overview, project_settings, trace, traces
 
 urlpatterns = [
     path("", entrance.home, name="home"),
@@ -14,6 +14,14 @@ urlpatterns = [
     ),
     path("login/link", entrance.login_link, name="login-link"),
     path("logout", LogoutView.as_view(), name="logout"),
+    path("p/<slug:slug>/", overview.show, name="overview"),
+    path("p/<slug:slug>/traces", traces.show, name="traces"),
+    path("p/<slug:slug>/traces/<str:trace_id>", trace.show, name="trace"),
+    path("p/<slug:slug>/traces/<str:trace_id>/spans/<str:span_id>", trace.show_span, name="trace-span"),
+    path("p/<slug:slug>/evaluations", evaluations.show, name="evaluations"),
+    path("p/<slug:slug>/evaluations/drift", evaluations.request_drift, name="evaluations-drift"),
+    path("p/<slug:slug>/evaluations/regression", evaluations.request_regression, name="evaluations-regression"),
+    path("p/<slug:slug>/evaluations/runs/<int:run_id>", evaluations.show_run, name="evaluations-run"),
     path("p/<slug:slug>/settings", project_settings.show, name="settings"),
     path("p/<slug:slug>/settings/keys", project_settings.create_key, name="settings-create-key"),
     path("p/<slug:slug>/settings/keys/<int:key_id>/revoke", project_settings.revoke_key, name="settings-revoke-key"),

@@ -19,8 +19,8 @@ from heliograph.demo.traces import GPU_HOST, HOUR
 
 SECOND = 1_000_000_000
 MEMORY_BYTES = 80 * 2**30
-# Fine where a trace is looked at, coarse in the past: about 20,000 points in all.
-FINE_SECONDS, COARSE_SECONDS = 10, 120
+# Fine in the last hours, coarser before, and never so coarse that a trace falls between two points: 75,000 in all.
+FINE_SECONDS, COARSE_SECONDS = 10, 20
 POINTS_PER_EXPORT = 500
 UNITS = {
     "hw.gpu.utilization": "1",

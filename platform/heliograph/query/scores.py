@@ -2,6 +2,7 @@
 
 - `names(project_id, range) -> list[ScoreName]`
 - `of_trace(project_id, trace) -> list[Score]`: all of a trace and its spans; `of_span(scores, span_id)` picks
+- `of_traces(project_id, traces, range) -> dict[str, list[Score]]`: for the rows of a list
 - `list_scores(project_id, filter, *, cursor=None, limit=50) -> Page[Score]`, newest first
 - `series(project_id, filter, *, bound=None, buckets=60) -> list[ScorePoint]`
 - `by_group(project_id, filter, by, *, bound=None) -> list[ScoreGroup]`, `total(project_id, filter, *, bound=None)`
@@ -191,6 +192,15 @@ LIMIT %(limit)s
 {settings}
 """
 
+SCORES_OF_TRACES = """
+SELECT {columns}
+FROM scores FINAL
+WHERE project_id = %(project_id)s AND trace_id IN %(trace_ids)s AND {where}
+ORDER BY name, time, score_id
+LIMIT %(limit)s
+{settings}
+"""
+
 SCORES = """
 SELECT {columns}
 FROM scores FINAL
@@ -280,6 +290,19 @@ def of_trace(project_id: int, trace_id: str) -> list[Score]:
     sql = put(SCORES_OF_TRACE, columns=_COLUMNS, settings=_SETTINGS)
     parameters = {"trace_id": trace_id, "limit": _MAX_TRACE_SCORES}
     return [Score(**row) for row in client.query(project_id, sql, parameters, tag="scores.trace")]
+
+
+def of_traces(project_id: int, trace_ids: Sequence[str], span: TimeRange) -> dict[str, list[Score]]:
+    """Return the scores of several traces by trace id, of those whose judged span lies in the range."""
+    if not trace_ids:
+        return {}
+    where, parameters = ScoreFilter(range=span).where()
+    sql = put(SCORES_OF_TRACES, columns=_COLUMNS, where=where, settings=_SETTINGS)
+    parameters |= {"trace_ids": tuple(trace_ids), "limit": _MAX_TRACE_SCORES}
+    found: dict[str, list[Score]] = {}
+    for row in client.query(project_id, sql, parameters, tag="scores.traces"):
+        found.setdefault(row["trace_id"], []).append(Score(**row))
+    return found
 
 
 def of_span(scores: Iterable[Score], span_id: str) -> list[Score]:

@@ -1,0 +1,166 @@
+"""The overview: how much, how fast, how dear, how good, and whether that changed."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from heliograph.accounts.models import Project
+from heliograph.dashboards.access import project_page
+from heliograph.dashboards.charts import Chart, Series, Value
+from heliograph.dashboards.failures import explained
+from heliograph.dashboards.project_settings import sending_context
+from heliograph.dashboards.timerange import chosen_range
+from heliograph.query import overview, scores
+from heliograph.query.filters import RollupFilter
+from heliograph.query.overview import Measures, Point, Summary
+from heliograph.query.scores import ScoreFilter
+
+# Below this probability an answer counts as badly grounded on the overview.
+SCORE_BOUND = 0.5
+NARROWING = ("service", "environment", "release", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number of the head: how it is written, its change against the period before, and whether up is good."""
+
+    label: str
+    value: float | int | None
+    unit: Literal["count", "ns", "usd", "share"]
+    change: float | None
+    up_is: Literal["good", "bad", "neutral"]
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The word for the colour of the change: ok, bad or nothing."""
+        if self.change is None or abs(self.change) < 0.005 or self.up_is == "neutral":
+            return ""
+        return "ok" if (self.change > 0) == (self.up_is == "good") else "bad"
+
+
+@explained
+@project_page
+def show(request: HttpRequest, project: Project) -> HttpResponse:
+    """Show the page."""
+    chosen = chosen_range(request)
+    narrowed = {name: tuple(request.GET.getlist(name)) for name in NARROWING}
+    of_spans: dict[str, Any] = {name: narrowed[name] for name in ("service", "release", "model")}
+    rollup = RollupFilter(range=chosen.range, **narrowed)
+    totals = overview.summary(project.pk, rollup)
+    given = replace(ScoreFilter(range=chosen.range, name="groundedness"), **of_spans)
+    points = overview.series(project.pk, rollup)
+    context = {
+        "project": project,
+        "chosen": chosen,
+        "error": chosen.error,
+        "is_empty": not totals.current.requests and not totals.current.llm_calls,
+        "tiles": _tiles(totals),
+        "unpriced": totals.current.unpriced_count,
+        "charts": [*_charts(points), _score_chart(project, given)],
+        "services": overview.breakdown(project.pk, rollup, "service", limit=10),
+        "models": overview.breakdown(project.pk, rollup, "model", limit=10),
+        "narrowed": [(name, value) for name, values in narrowed.items() for value in values],
+        "kept": request.GET.get("range", ""),
+        **sending_context(project),
+    }
+    return render(request, "dashboards/overview.html", context)
+
+
+def _tiles(totals: Summary) -> list[Tile]:
+    now = totals.current
+    change = totals.change
+    cost_note = f"at least: {now.unpriced_count:,} calls have no price" if now.unpriced_count else ""
+    return [
+        Tile("Requests", now.requests, "count", change("requests"), "neutral"),
+        Tile("Error rate", now.error_rate, "share", change("error_rate"), "bad"),
+        Tile("Latency p50", now.latency_p50_ns, "ns", change("latency_p50_ns"), "bad"),
+        Tile("Latency p95", now.latency_p95_ns, "ns", change("latency_p95_ns"), "bad"),
+        Tile("First token p50", now.ttft_p50_ns, "ns", change("ttft_p50_ns"), "bad"),
+        Tile("Model calls", now.llm_calls, "count", change("llm_calls"), "neutral"),
+        Tile("Tokens in", now.input_tokens, "count", change("input_tokens"), "neutral"),
+        Tile("Tokens out", now.output_tokens, "count", change("output_tokens"), "neutral"),
+        Tile("Cost", _float(now.known_cost), "usd", change("cost"), "bad", cost_note),
+    ]
+
+
+def _charts(points: list[Point]) -> list[Chart]:
+    times = [point.start_s * 1000 for point in points]
+    every = [point.measures for point in points]
+    return [
+        Chart(
+            "requests",
+            "How many requests, and how many failed?",
+            "count",
+            times,
+            [
+                Series("succeeded", [row.requests - row.errors for row in every], "light"),
+                Series("failed", [row.errors for row in every], "bad"),
+            ],
+            kind="bar",
+        ),
+        Chart(
+            "latency",
+            "How long did requests take?",
+            "ns",
+            times,
+            [
+                Series("p50", [row.latency_p50_ns for row in every]),
+                Series("p95", [row.latency_p95_ns for row in every], "light"),
+                Series("p99", [row.latency_p99_ns for row in every], "light"),
+            ],
+        ),
+        Chart(
+            "ttft",
+            "How long until the first token?",
+            "ns",
+            times,
+            [
+                Series("p50", [row.ttft_p50_ns for row in every]),
+                Series("p95", [row.ttft_p95_ns for row in every], "light"),
+            ],
+            empty="No span reported a first token. Streaming calls do.",
+        ),
+        Chart(
+            "tokens",
+            "How many tokens went in and out?",
+            "count",
+            times,
+            [
+                Series("in", [row.input_tokens for row in every], "light"),
+                Series("out", [row.output_tokens for row in every]),
+            ],
+            kind="bar",
+        ),
+        Chart("cost", "What did it cost?", "usd", times, [Series("cost", [_cost(row) for row in every])], kind="bar"),
+    ]
+
+
+def _score_chart(project: Project, given: ScoreFilter) -> Chart:
+    points = scores.series(project.pk, given, bound=SCORE_BOUND)
+    stats = [point.stats for point in points]
+    line = Series(
+        "mean groundedness",
+        [row.mean for row in stats],
+        low=[row.mean_low for row in stats],
+        high=[row.mean_high for row in stats],
+    )
+    return Chart(
+        "groundedness",
+        "How well were answers grounded in their documents?",
+        "number",
+        [point.start_s * 1000 for point in points],
+        [line],
+        empty="No answer with documents was judged in this time range. The evaluator looks every half minute.",
+        maximum=1.0,
+    )
+
+
+def _cost(row: Measures) -> Value:
+    return _float(row.known_cost)
+
+
+def _float(value: object) -> float | None:
+    return None if value is None else float(str(value))

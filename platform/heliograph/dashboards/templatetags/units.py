@@ -1,0 +1,114 @@
+"""Numbers as people read them: three significant figures and the unit beside them; the exact value on hover.
+
+A missing number is an en dash whose hover text says why, never 0.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+Number = int | float | Decimal
+
+
+def three_figures(value: Number) -> str:
+    """Return a number with three significant figures and no exponent: 842, 1.24, 0.0042."""
+    number = float(value)
+    if number == 0:
+        return "0"
+    magnitude = abs(number)
+    if magnitude >= 100:
+        return f"{number:,.0f}"
+    text = f"{number:.3g}"
+    return text if "e" not in text else f"{number:.10f}".rstrip("0")
+
+
+def scaled(value: Number, steps: tuple[tuple[float, str], ...]) -> str:
+    """Return the number in the largest unit that leaves at least 1: `steps` are (size, unit), largest first."""
+    magnitude = abs(float(value))
+    for size, unit in steps:
+        # 999.6 ms would be written "1,000 ms"; it belongs to the next unit.
+        if magnitude >= size * 0.9995:
+            return f"{three_figures(float(value) / size)} {unit}".rstrip()
+    size, unit = steps[-1]
+    return f"{three_figures(float(value) / size)} {unit}".rstrip()
+
+
+_DURATIONS = ((3_600e9, "h"), (60e9, "min"), (1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
+_COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
+_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
+
+
+def missing(reason: str = "not reported") -> SafeString:
+    """Return the en dash that stands for a number that is not known."""
+    return format_html('<span class="muted" title="{}">–</span>', reason)
+
+
+def _shown(text: str, exact: str) -> SafeString:
+    return format_html('<span class="nowrap" title="{}">{}</span>', exact, text)
+
+
+@register.filter
+def duration(nanoseconds: Number | None, reason: str = "not reported") -> SafeString:
+    """Nanoseconds as 842 ms or 1.24 s."""
+    if nanoseconds is None:
+        return missing(reason)
+    return _shown(scaled(nanoseconds, _DURATIONS), f"{int(nanoseconds):,} ns")
+
+
+@register.filter
+def count(value: Number | None, reason: str = "not reported") -> SafeString:
+    """A count as 12.3 k."""
+    if value is None:
+        return missing(reason)
+    return _shown(scaled(value, _COUNTS), f"{value:,}")
+
+
+@register.filter
+def size(value: Number | None) -> SafeString:
+    """Bytes as 1.8 GB."""
+    return missing() if value is None else _shown(scaled(value, _BYTES), f"{int(value):,} B")
+
+
+@register.filter
+def usd(value: Number | None, reason: str = "no price is known for this model") -> SafeString:
+    """US dollars as $0.0042."""
+    if value is None:
+        return missing(reason)
+    return _shown(f"${three_figures(value)}", f"${value} (USD, list price)")
+
+
+@register.filter
+def percent(share: Number | None, reason: str = "nothing to divide") -> SafeString:
+    """A share from 0 to 1 as 71 %."""
+    if share is None:
+        return missing(reason)
+    return _shown(f"{three_figures(float(share) * 100)} %", f"{share}")
+
+
+@register.filter
+def figure(value: Number | None, reason: str = "not reported") -> SafeString:
+    """A plain number with three significant figures."""
+    return missing(reason) if value is None else _shown(three_figures(value), str(value))
+
+
+@register.filter
+def moment(at: datetime | int | None) -> SafeString:
+    """A time, as an aware datetime or nanoseconds since the epoch; the browser turns it into the reader's zone."""
+    if at is None:
+        return missing()
+    if isinstance(at, int):
+        at = datetime.fromtimestamp(at / 1e9, UTC)
+    utc = at.astimezone(UTC)
+    exact = utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_html('<time class="nowrap" datetime="{}">{}</time>', exact, utc.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+@register.filter
+def initial_upper(text: str) -> str:
+    """Return the text with its first letter in upper case and the rest as it is."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,129 @@
+"""One trace: its waterfall, the chosen span beside it, and the GPUs that served it under the same axis."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from heliograph.accounts.models import Project
+from heliograph.dashboards import gpu_strip
+from heliograph.dashboards.access import project_page
+from heliograph.dashboards.conversation import Conversation
+from heliograph.dashboards.failures import explained
+from heliograph.dashboards.waterfall import Row, rows
+from heliograph.query import gpu, scores
+from heliograph.query.spans import SpanDetail, SpanRow, get_span
+from heliograph.query.traces import Trace, get_trace
+
+# A browser draws this many rows without stutter; the rest is said to be missing.
+MAX_ROWS = 2_000
+TICKS = 5
+
+
+@explained
+@project_page
+def show(request: HttpRequest, project: Project, trace_id: str) -> HttpResponse:
+    """Show a trace with the span that the address names, else the first model call, else the root."""
+    trace = get_trace(project.pk, trace_id.lower(), max_spans=MAX_ROWS)
+    if trace is None:
+        context = {"project": project, "trace_id": trace_id}
+        return render(request, "dashboards/trace_missing.html", context, status=404)
+    waterfall = rows(trace.spans, trace.summary.start_ns, trace.summary.end_ns)
+    given = scores.of_trace(project.pk, trace.summary.trace_id)
+    gpus = gpu.of_trace(project.pk, trace.summary)
+    context = {
+        "project": project,
+        "trace": trace,
+        "summary": trace.summary,
+        "rows": waterfall,
+        "ticks": _ticks(trace),
+        "gpus": gpus,
+        "gpu_charts": gpu_strip.charts(gpus, trace.summary),
+        "trace_scores": given,
+        **_span_context(project, trace, _chosen_span(request, trace, waterfall), given),
+    }
+    return render(request, "dashboards/trace.html", context)
+
+
+@explained
+@project_page
+def show_span(request: HttpRequest, project: Project, trace_id: str, span_id: str) -> HttpResponse:
+    """Show one span as a fragment for the right half of the page."""
+    trace = get_trace(project.pk, trace_id.lower(), max_spans=MAX_ROWS)
+    if trace is None:
+        raise Http404
+    given = scores.of_trace(project.pk, trace.summary.trace_id)
+    context = {"project": project, "trace": trace, "summary": trace.summary}
+    return render(request, "dashboards/_span.html", context | _span_context(project, trace, span_id, given))
+
+
+def _chosen_span(request: HttpRequest, trace: Trace, waterfall: list[Row]) -> str:
+    wanted = request.GET.get("span", "").lower()
+    if any(span.span_id == wanted for span in trace.spans):
+        return wanted
+    first = next((row for row in waterfall if row.span.kind == "llm"), waterfall[0] if waterfall else None)
+    return first.span.span_id if first else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One part of a span's time."""
+
+    name: str
+    nanoseconds: int | None
+    reason: str
+
+
+def _span_context(project: Project, trace: Trace, span_id: str, given: list[scores.Score]) -> dict[str, Any]:
+    span = get_span(project.pk, trace.summary.trace_id, span_id) if span_id else None
+    if span is None:
+        raise Http404("no such span in this trace")
+    return {
+        "span": span,
+        "conversation": Conversation.of(span),
+        "span_scores": scores.of_span(given, span.span_id),
+        "timings": _timings(span),
+        "attributes": sorted((key, _pretty(value)) for key, value in span.attributes.items()),
+        "resource": sorted(span.resource.items()),
+        "parent": _parent(trace, span),
+    }
+
+
+def _parent(trace: Trace, span: SpanDetail) -> SpanRow | None:
+    return next((row for row in trace.spans if row.span_id == span.parent_span_id), None)
+
+
+def _timings(span: SpanDetail) -> list[Timing]:
+    parts = (("Time to first token", span.ttft_ns), ("Queue", span.queue_ns), ("Prefill", span.prefill_ns))
+    known = [
+        Timing(name, value, "not reported") for name, value in (*parts, ("Decode", span.decode_ns)) if value is not None
+    ]
+    if span.ttft_ns is not None and span.duration_ns and span.output_tokens and span.output_tokens > 1:
+        per_token = (span.duration_ns - span.ttft_ns) // (span.output_tokens - 1)
+        known.append(Timing("Time per output token", per_token, "not reported"))
+    return known
+
+
+def _pretty(value: str) -> str:
+    """Return JSON objects and lists indented, everything else as it is."""
+    if not value.startswith(("{", "[")):
+        return value
+    try:
+        return json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return value  # cut at a cap, or a text that only looks like JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark on the time axis: where, in percent, and how long after the start."""
+
+    left: float
+    after_ns: int
+
+
+def _ticks(trace: Trace) -> list[Tick]:
+    length = trace.summary.duration_ns
+    return [Tick(round(100 * index / TICKS, 2), length * index // TICKS) for index in range(TICKS)]

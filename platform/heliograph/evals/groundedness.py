@@ -1,0 +1,127 @@
+"""Groundedness of new answers: read by watermark, judge in batches, store the verdicts, then move the watermark.
+
+A crash between storing and moving judges a batch again; its verdicts have the same ids and replace themselves.
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from django.conf import settings
+
+from evaluators.groundedness import groundedness
+from evaluators.score import Sample, Score, Scorer
+from heliograph.accounts.models import Project
+from heliograph.evals.models import Run, Watermark
+from heliograph.query import evaluation, scores
+from heliograph.query.evaluation import EvaluationSpan
+
+logger = logging.getLogger(__name__)
+
+NAME = "groundedness"
+# A commit takes its time stamp before it is visible, and the retriever's span may come with the next export.
+SETTLE = timedelta(seconds=10)
+# One read from the store; the scorer cuts it into batches that fit the device.
+BATCH = 64
+# What one pass does before it lets other jobs have the worker.
+MAX_SPANS_PER_PASS = 5_000
+
+
+@cache
+def scorer() -> Scorer:
+    """Return the scorer that the settings name; the model stays loaded for the life of the worker."""
+    device = None if settings.EVALUATOR_DEVICE == "auto" else settings.EVALUATOR_DEVICE
+    return groundedness(model=settings.GROUNDEDNESS_MODEL or None, device=device)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one pass did."""
+
+    scored: int = 0
+    unscored: int = 0
+
+
+def score_new_spans(project: Project) -> Tally:
+    """Judge what is new in a project; nothing where another worker is at it.
+
+    Raises what the store or the scorer raises: the watermark then stays before the batch at fault.
+    """
+    tally = Tally()
+    place = Watermark.claim(project, NAME)
+    if place is None:
+        return tally
+    started = datetime.now(UTC)
+    try:
+        while tally.scored + tally.unscored < MAX_SPANS_PER_PASS:
+            after = evaluation.Watermark(place.received_at_us, place.trace_id, place.span_id)
+            spans = evaluation.spans_to_evaluate(project.pk, after, datetime.now(UTC) - SETTLE, limit=BATCH)
+            if not spans:
+                break
+            _judge(project, spans, tally)
+            last = spans[-1].watermark
+            place.advance(last.received_us, last.trace_id, last.span_id)
+    finally:
+        place.release()
+        _record(project, tally, started)
+    return tally
+
+
+def _judge(project: Project, spans: list[EvaluationSpan], tally: Tally) -> None:
+    # A call without documents (an agent's step, a plain chat) has nothing to be grounded in and gets no verdict at all.
+    judged = [span for span in spans if span.documents]
+    if not judged:
+        return
+    judge = scorer()
+    verdicts = judge.score([_sample(span) for span in judged])
+    rows = [_row(span, verdict, judge) for span, verdict in zip(judged, verdicts, strict=True)]
+    scores.write_scores(project.pk, rows, project.effective_retention_days)
+    scored = sum(verdict.is_scored for verdict in verdicts)
+    tally.scored += scored
+    tally.unscored += len(verdicts) - scored
+
+
+def _sample(span: EvaluationSpan) -> Sample:
+    context = "\n\n".join(document.content for document in span.documents)
+    return Sample(id=span.span_id, context=context, question=span.question, answer=span.answer)
+
+
+def _row(span: EvaluationSpan, verdict: Score, judge: Scorer) -> scores.Score:
+    key = "\n".join((span.trace_id, span.span_id, NAME, judge.revision))
+    return scores.Score(
+        score_id=hashlib.sha256(key.encode()).hexdigest()[:32],
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        session_id=span.session_id,
+        time_ns=span.start_ns,
+        name=NAME,
+        value=verdict.value,
+        label=verdict.label or "",
+        explanation=verdict.explanation,
+        details=json.dumps(dict(verdict.details), default=str),
+        source="evaluator",
+        evaluator=judge.name,
+        evaluator_revision=judge.revision,
+        evaluator_arguments=json.dumps(dict(judge.arguments), default=str),
+        service=span.service,
+        release=span.release,
+        model=span.model,
+    )
+
+
+def _record(project: Project, tally: Tally, started: datetime) -> None:
+    """Keep a line of history for a pass that judged something."""
+    if tally.scored or tally.unscored:
+        Run.objects.create(
+            project=project,
+            kind=Run.Kind.GROUNDEDNESS,
+            status=Run.Status.DONE,
+            scored=tally.scored,
+            unscored=tally.unscored,
+            started_at=started,
+            finished_at=datetime.now(UTC),
+        )
+        logger.info("groundedness of %s: %s judged, %s unscored", project.slug, tally.scored, tally.unscored)

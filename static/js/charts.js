@@ -1,0 +1,152 @@
+// Draws the charts that the server describes as JSON. One theme from the CSS properties, one crosshair over a page.
+"use strict";
+
+const DRAWN = new Map();
+
+function token(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function figures(value) {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en");
+  return Number(value.toPrecision(3)).toString();
+}
+
+function inSteps(value, steps) {
+  const size = Math.abs(value);
+  for (const [step, unit] of steps) if (size >= step * 0.9995) return `${figures(value / step)} ${unit}`.trim();
+  const [step, unit] = steps[steps.length - 1];
+  return `${figures(value / step)} ${unit}`.trim();
+}
+
+const UNITS = {
+  ns: (value) => inSteps(value, [[3.6e12, "h"], [6e10, "min"], [1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]]),
+  count: (value) => inSteps(value, [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]]),
+  bytes: (value) => inSteps(value, [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]),
+  hertz: (value) => inSteps(value, [[1e9, "GHz"], [1e6, "MHz"], [1, "Hz"]]),
+  usd: (value) => `$${figures(value)}`,
+  share: (value) => `${figures(value * 100)} %`,
+  number: figures,
+  celsius: (value) => `${figures(value)} °C`,
+  watt: (value) => `${figures(value)} W`,
+};
+
+function write(unit, value) {
+  return value === null || value === undefined ? "–" : UNITS[unit](value);
+}
+
+function colour(series, index, chart) {
+  if (series.strength === "bad") return token("--bad");
+  if (chart.series.length > 1 && chart.series.every((other) => other.strength === "strong")) return token(`--series-${(index % 8) + 1}`);
+  return token(series.strength === "light" ? "--series-5" : "--series-1");
+}
+
+function drawn(chart, series, index) {
+  const points = chart.times_ms.map((time, at) => [time, series.values[at]]);
+  const hue = colour(series, index, chart);
+  const common = { name: series.name, data: points, itemStyle: { color: hue }, animation: false };
+  if (chart.kind === "bar") return [{ ...common, type: "bar", stack: "all", barCategoryGap: "15%" }];
+  const single = points.filter(([, value]) => value !== null).length < 2;
+  const lines = [{ ...common, type: "line", showSymbol: single, symbolSize: 5, connectNulls: false, lineStyle: { width: series.strength === "strong" ? 2 : 1.3, color: hue } }];
+  if (series.low.length) {
+    const band = { type: "line", stack: `band-${series.name}`, symbol: "none", lineStyle: { opacity: 0 }, silent: true, animation: false, tooltip: { show: false } };
+    lines.push({ ...band, name: `${series.name} low`, data: chart.times_ms.map((time, at) => [time, series.low[at]]) });
+    lines.push({ ...band, name: `${series.name} high`, areaStyle: { color: hue, opacity: 0.15 }, data: chart.times_ms.map((time, at) => [time, series.low[at] === null ? null : series.high[at] - series.low[at]]) });
+  }
+  return lines;
+}
+
+function options(chart) {
+  const text = { color: token("--muted"), fontFamily: "inherit", fontSize: 12 };
+  const window_ = chart.window_ms && { silent: true, itemStyle: { color: token("--accent"), opacity: 0.14 }, data: [[{ xAxis: chart.window_ms[0] }, { xAxis: chart.window_ms[1] }]] };
+  const series = chart.series.flatMap((one, index) => drawn(chart, one, index));
+  if (window_ && series.length) series[0].markArea = window_;
+  return {
+    grid: { left: 8, right: 12, top: chart.series.length > 1 ? 28 : 12, bottom: 4, containLabel: true },
+    legend: chart.series.length > 1 ? { top: 0, left: 0, itemWidth: 12, itemHeight: 8, icon: "roundRect", textStyle: text, selectedMode: true, data: chart.series.map((one) => one.name) } : undefined,
+    tooltip: {
+      trigger: "axis",
+      backgroundColor: token("--raised"),
+      borderColor: token("--line"),
+      textStyle: { color: token("--text"), fontSize: 12 },
+      valueFormatter: (value) => write(chart.unit, value),
+      axisPointer: { type: "line", lineStyle: { color: token("--line-strong") } },
+    },
+    xAxis: { type: "time", axisLabel: { ...text, hideOverlap: true }, axisLine: { lineStyle: { color: token("--line") } }, splitLine: { show: false } },
+    yAxis: { type: "value", min: 0, max: chart.maximum ?? undefined, splitNumber: 3, axisLabel: { ...text, formatter: (value) => write(chart.unit, value) }, splitLine: { lineStyle: { color: token("--line") } } },
+    series,
+  };
+}
+
+function table(chart) {
+  const names = chart.series.flatMap((one) => (one.low.length ? [one.name, `${one.name} low`, `${one.name} high`] : [one.name]));
+  const rows = chart.times_ms.map((time, at) => [
+    new Date(time).toISOString(),
+    ...chart.series.flatMap((one) => (one.low.length ? [one.values[at], one.low[at], one.high[at]] : [one.values[at]])),
+  ]);
+  return { head: ["time", ...names], rows };
+}
+
+function csv(chart) {
+  const { head, rows } = table(chart);
+  return [head, ...rows].map((row) => row.map((cell) => (cell === null || cell === undefined ? "" : `${cell}`.includes(",") ? `"${cell}"` : cell)).join(",")).join("\n");
+}
+
+function toggleTable(figure, chart) {
+  const place = figure.querySelector(".chart-table");
+  const canvas = figure.querySelector(".canvas");
+  if (place.hidden) {
+    const { head, rows } = table(chart);
+    const element = document.createElement("table");
+    const line = (cells, tag) => {
+      const row = element.insertRow();
+      for (const cell of cells) {
+        const one = document.createElement(tag);
+        one.textContent = cell;
+        row.append(one);
+      }
+    };
+    line(head, "th");
+    for (const [time, ...values] of rows) line([time, ...values.map((value) => write(chart.unit, value))], "td");
+    place.replaceChildren(element);
+  }
+  place.hidden = !place.hidden;
+  canvas.hidden = !place.hidden;
+  if (!canvas.hidden) DRAWN.get(figure)?.instance.resize();
+}
+
+function drawAll(scope) {
+  for (const figure of scope.querySelectorAll("figure[data-chart]")) {
+    const source = figure.querySelector("script[type='application/json']");
+    if (!source || DRAWN.has(figure)) continue;
+    const chart = JSON.parse(source.textContent);
+    const instance = echarts.init(figure.querySelector(".canvas"));
+    instance.group = "page";
+    instance.setOption(options(chart));
+    DRAWN.set(figure, { chart, instance });
+  }
+  echarts.connect("page");
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-chart-action]");
+  if (!button) return;
+  const figure = button.closest("figure");
+  const { chart } = DRAWN.get(figure);
+  if (button.dataset.chartAction === "table") toggleTable(figure, chart);
+  if (button.dataset.chartAction === "csv") {
+    await navigator.clipboard.writeText(csv(chart));
+    button.querySelector(".label").textContent = "Copied";
+  }
+});
+
+function redraw() {
+  for (const { chart, instance } of DRAWN.values()) instance.setOption(options(chart), true);
+}
+
+addEventListener("resize", () => DRAWN.forEach(({ instance }) => instance.resize()));
+document.addEventListener("themechange", redraw);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+document.addEventListener("DOMContentLoaded", () => drawAll(document));

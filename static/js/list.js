@@ -1,0 +1,39 @@
+// Lists answer the keyboard: / searches, j and k move, Enter opens. A click anywhere on a row opens it.
+"use strict";
+
+function listRows() {
+  return [...document.querySelectorAll("tr[data-href]")];
+}
+
+function moveBy(step) {
+  const rows = listRows();
+  if (!rows.length) return;
+  const at = rows.findIndex((row) => row.classList.contains("current"));
+  const next = rows[Math.min(Math.max(at + step, 0), rows.length - 1)];
+  for (const row of rows) row.classList.toggle("current", row === next);
+  next.scrollIntoView({ block: "nearest" });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target.closest("input, textarea, select");
+  if (event.key === "Escape" && typing) typing.blur();
+  if (typing) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    document.getElementById("search")?.focus();
+  }
+  if (event.key === "j") moveBy(1);
+  if (event.key === "k") moveBy(-1);
+  if (event.key === "Enter") {
+    const row = document.querySelector("tr.current[data-href]");
+    if (row) location.assign(row.dataset.href);
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const row = event.target.closest("tr[data-href]");
+  if (!row || event.target.closest("a, button") || getSelection().toString()) return;
+  if (event.ctrlKey || event.metaKey) open(row.dataset.href, "_blank", "noopener");
+  else location.assign(row.dataset.href);
+});

@@ -1,0 +1,122 @@
+"""Signing in, and the settings page with its keys."""
+
+import re
+
+import pytest
+import sesame.utils
+from django.test import Client
+from django.urls import reverse
+
+from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def acme() -> Project:
+    return Project.create(Organization.objects.create(name="Acme"), "Chat bot")
+
+
+@pytest.fixture
+def alice(acme: Project) -> User:
+    user = User.objects.create_user("alice", password="a long password 1")
+    Membership.objects.create(organization=acme.organization, user=user, role=Membership.Role.OWNER)
+    return user
+
+
+@pytest.fixture
+def browser(alice: User) -> Client:
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+def test_a_stranger_is_led_to_the_sign_in_form(acme: Project) -> None:
+    answer = Client().get(reverse("settings", args=[acme.slug]))
+    assert answer.status_code == 302
+    assert answer["location"].startswith(reverse("login"))
+
+
+def test_the_password_form_lets_in(alice: User) -> None:
+    answer = Client().post(reverse("login"), {"username": "alice", "password": "a long password 1"})
+    assert answer.status_code == 302
+    assert answer["location"] == reverse("home")
+
+
+def test_a_wrong_password_is_explained_and_the_name_kept(alice: User) -> None:
+    answer = Client().post(reverse("login"), {"username": "alice", "password": "wrong"})
+    assert b"do not match" in answer.content
+    assert b'value="alice"' in answer.content
+
+
+def test_the_login_link_works_once(alice: User) -> None:
+    link = reverse("login-link") + sesame.utils.get_query_string(alice)
+    assert Client().get(link)["location"] == reverse("home")
+    assert Client().get(link)["location"] == reverse("login")
+
+
+def test_somebody_without_a_project_is_told_so() -> None:
+    client = Client()
+    client.force_login(User.objects.create_user("bob"))
+    answer = client.get(reverse("home"))
+    assert answer.status_code == 403
+    assert b"No project is open to you" in answer.content
+
+
+def test_a_foreign_project_looks_as_if_it_did_not_exist(browser: Client) -> None:
+    other = Project.create(Organization.objects.create(name="Globex"), "Search")
+    assert browser.get(reverse("settings", args=[other.slug])).status_code == 404
+    assert browser.post(reverse("settings-create-key", args=[other.slug]), {"name": "x"}).status_code == 404
+    assert other.api_keys.count() == 0
+
+
+def test_a_new_key_is_shown_once_and_works(browser: Client, acme: Project) -> None:
+    answer = browser.post(reverse("settings-create-key", args=[acme.slug]), {"name": "checkout"})
+    match = re.search(r'id="new-key">([^<]+)<', answer.content.decode())
+    assert match is not None
+    assert ApiKey.project_of(match.group(1)) == acme
+    assert match.group(1).encode() not in browser.get(reverse("settings", args=[acme.slug])).content
+
+
+def test_a_key_without_a_name_is_refused_at_the_field(browser: Client, acme: Project) -> None:
+    answer = browser.post(reverse("settings-create-key", args=[acme.slug]), {"name": " "})
+    assert answer.status_code == 422
+    assert b"errorlist" in answer.content
+    assert acme.api_keys.count() == 0
+
+
+def test_a_key_can_be_revoked(browser: Client, acme: Project) -> None:
+    row, key = ApiKey.issue(acme, "checkout")
+    browser.post(reverse("settings-revoke-key", args=[acme.slug, row.pk]))
+    assert ApiKey.project_of(key) is None
+
+
+def test_the_key_of_another_project_cannot_be_revoked(browser: Client, acme: Project) -> None:
+    other = Project.create(Organization.objects.create(name="Globex"), "Search")
+    row, key = ApiKey.issue(other, "theirs")
+    assert browser.post(reverse("settings-revoke-key", args=[acme.slug, row.pk])).status_code == 404
+    assert ApiKey.project_of(key) == other
+
+
+def test_a_viewer_may_not_create_keys(acme: Project) -> None:
+    carol = User.objects.create_user("carol")
+    Membership.objects.create(organization=acme.organization, user=carol, role=Membership.Role.VIEWER)
+    client = Client()
+    client.force_login(carol)
+    assert client.post(reverse("settings-create-key", args=[acme.slug]), {"name": "x"}).status_code == 403
+    assert acme.api_keys.count() == 0
+
+
+def test_a_password_can_be_changed_without_signing_in_again(browser: Client, acme: Project, alice: User) -> None:
+    form = {"new_password1": "another long one 2", "new_password2": "another long one 2"}
+    assert browser.post(reverse("settings-password", args=[acme.slug]), form).status_code == 302
+    alice.refresh_from_db()
+    assert alice.check_password("another long one 2")
+    assert browser.get(reverse("settings", args=[acme.slug])).status_code == 200
+
+
+def test_two_different_passwords_are_refused_at_the_field(browser: Client, acme: Project) -> None:
+    form = {"new_password1": "another long one 2", "new_password2": "something else 33"}
+    answer = browser.post(reverse("settings-password", args=[acme.slug]), form)
+    assert answer.status_code == 422
+    assert b"errorlist" in answer.content
