@@ -106,8 +106,23 @@ TEMPERATURE_LIMIT = Metric(
     "hw.temperature.limit", "Cel", GAUGE, SLOW, "Temperature limit", ("hw.limit_type", "hw.sensor_location")
 )
 
+TEMPERATURE_MARGIN = Metric(
+    "gpu.temperature.margin", "Cel", GAUGE, MEDIUM, "Degrees left before the driver slows the clocks down"
+)
+TEMPERATURE_LIMIT_MARGIN = Metric(
+    "gpu.temperature.limit.margin",
+    "Cel",
+    GAUGE,
+    SLOW,
+    "Margin at which the limit acts",
+    ("hw.limit_type", "hw.sensor_location"),
+)
+
 # Health
 ERRORS = Metric("hw.errors", "{error}", COUNTER, MEDIUM, "Errors of a kind", ("hw.type", "error.type"))
+ECC_VOLATILE = Metric(
+    "gpu.ecc.volatile.errors", "{error}", COUNTER, MEDIUM, "ECC errors since the driver was loaded", ("error.type",)
+)
 ROWS_REMAPPED = Metric(
     "gpu.rows.remapped", "{row}", COUNTER, MEDIUM, "Memory rows replaced by spare ones", ("error.type",)
 )

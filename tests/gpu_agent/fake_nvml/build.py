@@ -1,4 +1,4 @@
-"""Build the scripted libnvidia-ml.so.1: nvml.c, and a NOT_SUPPORTED stub for every other symbol that pynvml asks for."""
+"""Build the scripted libnvidia-ml.so.1: nvml.c, and a NOT_SUPPORTED stub for each other symbol pynvml asks for."""
 
 import importlib.util
 import re
@@ -13,13 +13,16 @@ NOT_SUPPORTED = 3
 def asked_for() -> set[str]:
     """The names of all functions that the installed pynvml looks up in the library."""
     spec = importlib.util.find_spec("pynvml")
-    assert spec and spec.origin
+    assert spec is not None
+    assert spec.origin is not None
     return set(re.findall(r'_nvmlGetFunctionPointer\("(\w+)"\)', Path(spec.origin).read_text()))
 
 
 def written(source: str) -> set[str]:
     """The names of all functions that nvml.c defines, by hand or through one of its macros."""
-    return set(re.findall(r"^(?:int |const char \*|U32\(|TEXT\(|INDEXED\(|PROCESSES\(|SYSTEM_TEXT\()(nvml\w+)", source, re.M))
+    return set(
+        re.findall(r"^(?:int |const char \*|U32\(|TEXT\(|INDEXED\(|PROCESSES\(|SYSTEM_TEXT\()(nvml\w+)", source, re.M)
+    )
 
 
 def build(folder: Path, without: Collection[str] = ()) -> Path:

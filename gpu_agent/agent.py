@@ -1,0 +1,387 @@
+"""The agent: one thread for each GPU, a watchdog, and a thread that follows GPUs as they come and go.
+
+inventory   opens the provider, starts a worker for each GPU, opens again after a driver reload
+worker      one for each GPU: reads its interval classes on time; blocks alone when its GPU's driver call blocks
+events      waits for XID errors
+main        every interval: looks for stuck workers; every export interval: encodes and queues what came in
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from gpu_agent import metrics as m
+from gpu_agent.export import LOGS_PATH, METRICS_PATH, Exporter
+from gpu_agent.metrics import Interval
+from gpu_agent.otlp import Encoder, Stamped, StampedEvent
+from gpu_agent.provider import (
+    Device,
+    DeviceLost,
+    Entity,
+    Event,
+    Outdated,
+    Point,
+    Provider,
+    ProviderLost,
+    Unavailable,
+)
+from gpu_agent.state import GpuState
+
+log = logging.getLogger("gpu_agent")
+
+EXIT_OK, EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_OUTDATED = 0, 1, 3, 4
+EVENT_WAIT_S = 0.5
+MAX_WAITING_EVENTS = 1000  # events between two exports; a storm is cut, its counters are not
+STOP_TIMEOUT_S = 2.0
+INTERVAL_NAMES = {Interval.FAST: "fast", Interval.MEDIUM: "medium", Interval.SLOW: "slow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`interval_s` is the fast class; the others are its multiples. A call longer than `stuck_after_s` is reported."""
+
+    interval_s: float = 1.0
+    export_interval_s: float = 5.0
+    wait: bool = False
+    flush_timeout_s: float = 5.0
+
+    @property
+    def stuck_after_s(self) -> float:
+        return max(3 * self.interval_s, 0.5)
+
+    @property
+    def medium_s(self) -> float:
+        return self.interval_s * Interval.MEDIUM.value
+
+
+class Outbox:
+    """What was sampled since the last export, from all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._samples: list[Stamped] = []
+        self._events: list[StampedEvent] = []
+
+    def points(self, time_ns: int, points: list[Point]) -> None:
+        with self._lock:
+            self._samples.append(Stamped(time_ns, points))
+
+    def event(self, event: Event) -> None:
+        log.log(logging.WARNING if event.kind in (m.XID, m.LOST, m.IS_STUCK) else logging.INFO, "%s", event.message)
+        with self._lock:
+            if len(self._events) < MAX_WAITING_EVENTS:
+                self._events.append(StampedEvent(time.time_ns(), event))
+
+    def take(self) -> tuple[list[Stamped], list[StampedEvent]]:
+        with self._lock:
+            taken = self._samples, self._events
+            self._samples, self._events = [], []
+            return taken
+
+
+class Worker:
+    """Reads one GPU in its own thread until it is lost or retired."""
+
+    def __init__(self, agent: "Agent", device: Device, state: GpuState) -> None:
+        self.device = device
+        self.state = state
+        self.reading_since: float | None = None  # while a read runs; the watchdog looks at it
+        self.told_stuck = False
+        self._agent = agent
+        self._retired = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"gpu-{device.entity.uuid}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def retire(self, timeout_s: float) -> bool:
+        """Ask it to end; False when it is stuck in a call, whose result will then be thrown away."""
+        self._retired.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def stuck_for(self, now: float) -> float:
+        since = self.reading_since
+        return now - since if since is not None else 0.0
+
+    def _run(self) -> None:
+        start = time.monotonic()
+        due = dict.fromkeys((Interval.SLOW, Interval.MEDIUM, Interval.FAST), start)
+        try:
+            while not self._retired.is_set():
+                for interval, at in due.items():
+                    now = time.monotonic()
+                    if at <= now and not self._retired.is_set():
+                        self._read(interval)
+                        period = self._agent.settings.interval_s * interval.value
+                        due[interval] = start + period * (
+                            int((now - start) / period) + 1
+                        )  # missed times are not made up
+                self._retired.wait(max(0.0, min(due.values()) - time.monotonic()))
+        except DeviceLost as error:
+            if not self._retired.is_set():
+                self._agent.device_lost(self, error)
+        except ProviderLost as error:
+            if not self._retired.is_set():
+                self._agent.provider_lost(error)
+
+    def _read(self, interval: Interval) -> None:
+        began = self.reading_since = time.monotonic()
+        try:
+            sample = self.device.read(interval)
+        finally:
+            self.reading_since = None
+        if self._retired.is_set():
+            return
+        duration = time.monotonic() - began
+        now_ns = time.time_ns()
+        entity = self.device.entity
+        points, events = self.state.finish(entity, sample, interval, now_ns)
+        points.append(Point(entity, m.SAMPLE_DURATION, duration, (("gpu.agent.interval", INTERVAL_NAMES[interval]),)))
+        if interval is Interval.FAST:
+            points.append(Point(entity, m.STUCK, 0))
+            self.told_stuck = False
+            if self.state.set_lost(False):
+                self._agent.outbox.event(Event(entity, m.FOUND, f"GPU {entity.uuid} answers again"))
+        self._agent.outbox.points(now_ns, points)
+        for event in events:
+            self._agent.outbox.event(event)
+
+
+class Agent:
+    """Samples a provider's GPUs and hands OTLP requests to an exporter, until it is stopped."""
+
+    def __init__(self, provider: Provider, encoder: Encoder, exporter: Exporter, settings: Settings) -> None:
+        self.settings = settings
+        self.outbox = Outbox()
+        self._provider = provider
+        self._encoder = encoder
+        self._exporter = exporter
+        self._host = Entity("")
+        self._states: dict[str, GpuState] = {}
+        self._workers: dict[str, Worker] = {}  # changed by the inventory thread only
+        self._lost: dict[str, Entity] = {}
+        self._restarts = 0
+        self._exit_code = EXIT_OK
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._reopen: str | None = None  # why the provider has to be opened again
+
+    def stop(self) -> None:
+        """End `run`; safe to call from a signal handler."""
+        self._stop.set()
+        self._wake.set()
+
+    def run(self) -> int:
+        """Run until `stop`; returns the exit code."""
+        self._exporter.start()
+        inventory = threading.Thread(target=self._inventory, name="inventory", daemon=True)
+        inventory.start()
+        export_at = medium_at = time.monotonic() + self.settings.export_interval_s
+        while not self._stop.wait(self.settings.interval_s):
+            now = time.monotonic()
+            self._watch(now)
+            if now >= medium_at:
+                medium_at = now + self.settings.medium_s
+                self._report_self()
+            if now >= export_at:
+                export_at = now + self.settings.export_interval_s
+                self._export()
+        inventory.join(3 * STOP_TIMEOUT_S)  # it is a daemon: a driver that hangs does not keep the process
+        self._report_self()
+        self._export()
+        if not self._exporter.close(self.settings.flush_timeout_s):
+            log.warning("left with unsent data: %s", dict(self._exporter.dropped))
+        return self._exit_code
+
+    def device_lost(self, worker: Worker, error: DeviceLost) -> None:
+        """A worker ends because its GPU is gone; the inventory looks for it again."""
+        entity = worker.device.entity
+        self._lost[entity.uuid] = entity
+        if worker.state.set_lost(True):
+            attributes = (("error.type", type(error).__name__),)
+            self.outbox.event(Event(entity, m.LOST, f"GPU {entity.uuid} is lost: {error}", attributes))
+            self.outbox.points(time.time_ns(), worker.state.own_points(entity))
+
+    def provider_lost(self, error: ProviderLost) -> None:
+        """The driver went away: the inventory opens the provider again."""
+        if self._reopen is None:
+            log.warning("the driver went away: %s", error)
+            self._reopen = str(error)
+            self._wake.set()
+
+    def _inventory(self) -> None:
+        try:
+            self._follow()
+        finally:
+            self.stop()  # without an inventory there is nothing left to do
+
+    def _follow(self) -> None:
+        """Keep the provider open and a worker on each GPU."""
+        told = ""
+        while not self._stop.is_set():
+            try:
+                self._provider.open()
+            except Unavailable as error:
+                if isinstance(error, Outdated) or not self.settings.wait:
+                    log.error("%s", error)
+                    self._exit_code = EXIT_OUTDATED if isinstance(error, Outdated) else EXIT_UNAVAILABLE
+                    return
+                if str(error) != told:
+                    log.warning("%s; trying again every %g s", error, self.settings.medium_s)
+                    told = str(error)
+                self._stop.wait(self.settings.medium_s)
+                continue
+            told = ""
+            if self._reopen is not None:
+                self._reloaded(self._reopen)
+            self._reopen = None
+            self._generation()
+
+    def _reloaded(self, why: str) -> None:
+        self._restarts += 1
+        for state in self._states.values():
+            state.driver_reloaded()
+        self.outbox.event(
+            Event(None, m.RESTARTED, f"the driver came back after: {why}", (("error.type", "ProviderLost"),))
+        )
+
+    def _generation(self) -> None:
+        """From one opening of the provider to its closing."""
+        over = threading.Event()
+        events = threading.Thread(target=self._events, args=(over,), name="events", daemon=True)
+        first = True
+        while not self._stop.is_set() and self._reopen is None:
+            self._wake.clear()
+            try:
+                self._sync()
+                if first and (topology := self._provider.topology()):
+                    self.outbox.event(topology)
+            except ProviderLost as error:
+                self.provider_lost(error)
+                break
+            if first:
+                events.start()
+                first = False
+            self._wake.wait(self.settings.medium_s)
+        over.set()
+        for worker in self._workers.values():
+            worker.retire(0)
+        until = time.monotonic() + STOP_TIMEOUT_S
+        ended = [worker.retire(max(0.0, until - time.monotonic())) for worker in self._workers.values()]
+        self._workers = {}
+        if not first:
+            events.join(max(EVENT_WAIT_S, until - time.monotonic()))
+        if all(ended) and not events.is_alive():
+            self._provider.close()
+        else:
+            log.warning("a call into the driver does not return; the library is left open")
+
+    def _sync(self) -> None:
+        """A worker for each GPU that is there; a GPU that is not counts as lost."""
+        devices = {device.entity.uuid: device for device in self._provider.devices()}
+        workers = dict(self._workers)
+        for uuid, worker in self._workers.items():
+            if uuid not in devices and worker.alive:
+                worker.retire(0)
+                self.device_lost(worker, DeviceLost("the driver no longer lists it"))
+        for uuid, device in devices.items():
+            if uuid not in workers or not workers[uuid].alive:
+                self._lost.pop(uuid, None)
+                state = self._states.setdefault(uuid, GpuState())
+                workers[uuid] = Worker(self, device, state)
+                workers[uuid].start()
+        if devices.keys() != self._workers.keys():
+            log.info("%d GPUs", len(devices))
+        self._workers = {uuid: worker for uuid, worker in workers.items() if uuid in devices}
+
+    def _events(self, over: threading.Event) -> None:
+        while not over.is_set():
+            try:
+                found = self._provider.events(EVENT_WAIT_S)
+            except ProviderLost as error:
+                self.provider_lost(error)
+                return
+            for event in found:
+                self._count(event)
+                self.outbox.event(event)
+
+    def _count(self, event: Event) -> None:
+        """XID errors are a counter too, so that an alert needs no log search."""
+        code = dict(event.attributes).get("gpu.xid")
+        if event.kind is m.XID and event.entity and isinstance(code, int):
+            state = self._states.setdefault(event.entity.uuid, GpuState())
+            self.outbox.points(time.time_ns(), [state.xid(event.entity, code), *state.own_points(event.entity)])
+
+    def _watch(self, now: float) -> None:
+        """Report each GPU whose read does not return; its points stop, those of the others go on."""
+        for worker in list(self._workers.values()):
+            if worker.stuck_for(now) < self.settings.stuck_after_s:
+                continue
+            entity = worker.device.entity
+            self.outbox.points(time.time_ns(), [Point(entity, m.STUCK, 1)])
+            if not worker.told_stuck:
+                worker.told_stuck = True
+                message = (
+                    f"a call into the driver for GPU {entity.uuid} has not returned for {worker.stuck_for(now):.1f} s"
+                )
+                self.outbox.event(Event(entity, m.IS_STUCK, message))
+
+    def _report_self(self) -> None:
+        points = [Point(self._host, m.PROVIDER_RESTARTS, self._restarts)]
+        dropped = self._exporter.dropped.copy()
+        points += [Point(self._host, m.EXPORT_DROPPED, count, (("error.type", why),)) for why, count in dropped.items()]
+        for uuid, entity in list(self._lost.items()):
+            points += self._states[uuid].own_points(entity)
+        self.outbox.points(time.time_ns(), points)
+
+    def _export(self) -> None:
+        samples, events = self.outbox.take()
+        if samples:
+            metrics, count = self._encoder.metrics(samples)
+            self._exporter.submit(METRICS_PATH, metrics.SerializeToString(), count)
+        if events:
+            logs, count = self._encoder.logs(events)
+            self._exporter.submit(LOGS_PATH, logs.SerializeToString(), count)
+
+
+def sample_once(provider: Provider, encoder: Encoder, exporter: Exporter, settings: Settings) -> int:
+    """Read every interval class once, send it, and return the exit code; activity needs two reads a moment apart."""
+    try:
+        provider.open()
+    except Unavailable as error:
+        log.error("%s", error)
+        return EXIT_OUTDATED if isinstance(error, Outdated) else EXIT_UNAVAILABLE
+    exporter.start()
+    stamped: list[Stamped] = []
+    try:
+        devices = provider.devices()
+        for device in devices:
+            state = GpuState()
+            for interval in (Interval.SLOW, Interval.MEDIUM, Interval.FAST, Interval.FAST):
+                with contextlib.suppress(DeviceLost):  # one GPU that is gone must not hide the others
+                    sample = device.read(interval)
+                    now_ns = time.time_ns()
+                    stamped.append(Stamped(now_ns, state.finish(device.entity, sample, interval, now_ns)[0]))
+                if interval is Interval.FAST:
+                    time.sleep(0.12)
+        topology = provider.topology()
+    except ProviderLost as error:
+        log.error("the driver went away: %s", error)
+        return EXIT_FAILED
+    finally:
+        provider.close()
+    metrics, count = encoder.metrics(stamped)
+    exporter.submit(METRICS_PATH, metrics.SerializeToString(), count)
+    if topology:
+        logs, events = encoder.logs([StampedEvent(time.time_ns(), topology)])
+        exporter.submit(LOGS_PATH, logs.SerializeToString(), events)
+    sent = exporter.close(settings.flush_timeout_s)
+    log.info("%d points of %d GPUs %s", count, len(devices), "sent" if sent else "not sent")
+    return EXIT_OK if sent and not exporter.dropped else EXIT_FAILED
