@@ -128,4 +128,5 @@ ENGINE = MergeTree
 PARTITION BY toStartOfWeek(start_time, 1)
 ORDER BY (project_id, toStartOfMinute(start_time), trace_id, span_id)
 TTL toDateTime(start_time) + toIntervalDay(retention_days)
-SETTINGS index_granularity = 4096, ttl_only_drop_parts = 1;
+-- The window: an insert that is sent again after an unknown outcome carries the same token and adds only what is missing.
+SETTINGS index_granularity = 4096, ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;

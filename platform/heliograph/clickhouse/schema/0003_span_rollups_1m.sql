@@ -28,7 +28,8 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toStartOfWeek(minute, 1)
 ORDER BY (project_id, minute, is_root, kind, service, environment, release, provider, model, adapter, operation)
 TTL minute + toIntervalDay(retention_days)
-SETTINGS ttl_only_drop_parts = 1;
+-- The window: an insert that is sent again after an unknown outcome carries the same token and adds only what is missing.
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS span_rollups_1m_from_spans TO span_rollups_1m AS
 SELECT
