@@ -20,7 +20,7 @@ MAX_STREAMS = 100
 # RFC 8878, 3.1.1.1.2: decoders should take windows of 8 MB and may refuse larger ones.
 ZSTD_MAX_WINDOW_BYTES = 8 * 2**20
 # 4 bytes of zstd can unfold to 128 KiB, and the library has no cap on one call's output: little goes in at once.
-ZSTD_STEP_BYTES = 1024
+ZSTD_STEP_BYTES = 128
 BROTLI_STEP_BYTES = 2**20
 
 

@@ -47,8 +47,8 @@ class Committer:
     def store(self, group: Sequence[Batch], tried_token: str = "") -> None:
         """Store all rows of a group that are not there yet.
 
-        `tried_token` names an earlier insert of this group with an unknown outcome. Raises `errors.Retryable` or
-        `errors.Permanent`; with either, nothing of the group counts as stored.
+        `tried_token` names an earlier insert of this group with an unknown outcome. Raises `errors.StoreError`,
+        and then nothing of the group counts as stored.
         """
         self.tried_token = tried_token
         columns = merge(group)

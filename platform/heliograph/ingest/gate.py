@@ -3,7 +3,20 @@
 import logging
 import threading
 
+from clickhouse_driver.errors import ErrorCodes
+
+from heliograph.clickhouse.errors import AccessError, Retryable, StoreError
+
 log = logging.getLogger(__name__)
+
+# The store answers, but not as ours: its tables are not there (yet), or its password was changed. That is no fault of
+# the telemetry, and a person is about to put it right.
+_NOT_MIGRATED = frozenset({ErrorCodes.UNKNOWN_TABLE, ErrorCodes.UNKNOWN_DATABASE, ErrorCodes.NO_SUCH_COLUMN_IN_TABLE})
+
+
+def is_away(error: StoreError) -> bool:
+    """Say whether the same rows may be stored later; else the rows themselves are refused."""
+    return isinstance(error, Retryable | AccessError) or error.code in _NOT_MIGRATED
 
 
 class StoreGate:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from heliograph.clickhouse import client
-from heliograph.clickhouse.errors import Permanent, Retryable
+from heliograph.clickhouse.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ _CHECKS: dict[str, Callable[[], None]] = {
     "broker": _check_broker,
 }
 # What a part that is away raises; anything else is a fault of ours and shall be seen as one.
-_AWAY = (Retryable, Permanent, DatabaseError, BrokerError, OSError, TimeoutError)
+_AWAY = (StoreError, DatabaseError, BrokerError, OSError, TimeoutError)
 
 
 async def healthz(_: Request) -> Response:

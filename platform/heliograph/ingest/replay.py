@@ -6,10 +6,10 @@ from pathlib import Path
 
 from heliograph import metrics
 from heliograph.clickhouse import client
-from heliograph.clickhouse.errors import Permanent, Retryable
+from heliograph.clickhouse.errors import StoreError
 from heliograph.ingest.commit import Committer
 from heliograph.ingest.exports import Batch, Export, decode
-from heliograph.ingest.gate import StoreGate
+from heliograph.ingest.gate import StoreGate, is_away
 from heliograph.ingest.refusals import Refusal
 from heliograph.ingest.signals import SIGNALS
 from heliograph.ingest.spool import Spool, SpooledGroup
@@ -54,7 +54,7 @@ class Replayer:
                 with self._spool.replay_lock() as is_ours:
                     if is_ours:
                         self._replay_all()
-        except Retryable as error:
+        except StoreError as error:
             self._gate.close(error)
 
     def _replay_all(self) -> None:
@@ -65,7 +65,7 @@ class Replayer:
             self._replay(path)
 
     def _replay(self, path: Path) -> None:
-        """Store one file and remove it. Raises Retryable, and then the file stays."""
+        """Store one file and remove it. Raises StoreError while the store is away, and then the file stays."""
         group = self._spool.read(path)
         batches = self._decode(group)
         if batches:
@@ -92,7 +92,9 @@ class Replayer:
         committer = self._committers[batches[0].export.signal]
         try:
             committer.store(batches, token)
-        except Permanent as error:
+        except StoreError as error:
+            if is_away(error):
+                raise
             if len(batches) > 1:
                 for batch in batches:
                     self._store([batch], "")

@@ -7,7 +7,7 @@ there as a whole or not at all. A file is
     record = length of header (u32), length of body (u32), CRC-32 (u32), header, body
 
 with little-endian numbers, a JSON header, and the CRC over header and body. The first record is about the group
-(its `token`), each other one is a request with its body as it came. File names sort in the order of arrival.
+(its `token` and how many follow), each other one is a request with its body as it came. File names sort in the order of arrival.
 """
 
 import fcntl
@@ -59,12 +59,12 @@ class Spool:
 
         Raises SpoolFull.
         """
-        data = MAGIC + _record({"token": token}, b"") + b"".join(_record_of(export) for export in exports)
-        if self.size() + len(data) > self.max_bytes:
-            raise SpoolFull(f"the spool holds {self.max_bytes} bytes (HELIOGRAPH_SPOOL_MAX_BYTES)")
+        data = _file_of(exports, token)
         # Width 20 keeps the order of names the order of time; the process id keeps two processes apart.
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}{_SUFFIX}"
         try:
+            if self.size() + len(data) > self.max_bytes:
+                raise SpoolFull(f"the spool holds {self.max_bytes} bytes (HELIOGRAPH_SPOOL_MAX_BYTES)")
             _write_durably(self.folder / name, data)
         except OSError as error:
             raise SpoolFull(f"the spool cannot be written: {error}") from error
@@ -91,17 +91,18 @@ class Spool:
         data = path.read_bytes()
         token = ""
         exports: list[Export] = []
-        damage = "" if data.startswith(MAGIC) else "it does not begin as a spool file does"
         position = len(MAGIC)
-        while position < len(data) and not damage:
-            try:
+        damage = ""
+        try:
+            if not data.startswith(MAGIC):
+                raise ValueError("it does not begin as a spool file does")
+            head, _, position = _read_record(data, position)
+            token = head["token"]
+            while len(exports) < head["exports"]:
                 header, body, position = _read_record(data, position)
-                if "token" in header:
-                    token = header["token"]
-                else:
-                    exports.append(Export(**header, body=body))
-            except (struct.error, ValueError, TypeError) as error:
-                damage = f"damaged at byte {position}: {error}"
+                exports.append(Export(**header, body=body))
+        except (struct.error, ValueError) as error:
+            damage = f"damaged at byte {position}: {error}"
         return SpooledGroup(path, token, exports, damage)
 
     def remove(self, path: Path) -> None:
@@ -111,8 +112,7 @@ class Spool:
     def set_aside(self, export: Export, reason: str) -> None:
         """Keep a request that can never be stored, with the reason, where a person finds it."""
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
-        data = MAGIC + _record({"token": ""}, b"") + _record_of(export)
-        _write_durably(self.folder / DEAD_LETTERS / f"{name}{_SUFFIX}", data)
+        _write_durably(self.folder / DEAD_LETTERS / f"{name}{_SUFFIX}", _file_of([export], ""))
         note = {"reason": reason, "signal": export.signal, "project_id": export.project_id}
         _write_durably(self.folder / DEAD_LETTERS / f"{name}.json", json.dumps(note).encode())
 
@@ -139,6 +139,11 @@ class Spool:
             # A live process finishes a draft in far less than a minute.
             if time.time() - draft.stat().st_mtime > 60:
                 draft.unlink(missing_ok=True)
+
+
+def _file_of(exports: Sequence[Export], token: str) -> bytes:
+    head = {"token": token, "exports": len(exports)}
+    return MAGIC + _record(head, b"") + b"".join(_record_of(export) for export in exports)
 
 
 def _record_of(export: Export) -> bytes:

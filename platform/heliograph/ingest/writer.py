@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliograph import metrics
-from heliograph.clickhouse.errors import Permanent, Retryable
+from heliograph.clickhouse.errors import StoreError
 from heliograph.ingest.commit import Committer
 from heliograph.ingest.exports import Batch
-from heliograph.ingest.gate import StoreGate
+from heliograph.ingest.gate import StoreGate, is_away
 from heliograph.ingest.refusals import Busy, NotStored, Refusal
 from heliograph.ingest.spool import Spool, SpoolFull
 
@@ -122,15 +122,15 @@ class Writer:
             return self._keep_on_disk(group, "")
         try:
             self._committer.store(group)
-        except Retryable as error:
-            self._gate.close(error)
-            return self._keep_on_disk(group, self._committer.tried_token)
-        except Permanent as error:
+        except StoreError as error:
+            if is_away(error):
+                self._gate.close(error)
+                return self._keep_on_disk(group, self._committer.tried_token)
             if len(group) > 1:
                 # One batch that the store refuses must not cost the others: each goes alone.
                 return [result for batch in group for result in self.commit([batch])]
             log.error("the store refuses a batch of project %s: %s", group[0].export.project_id, error)
-            return [NotStored(f"The store refuses these rows, and nothing of them is kept: {error}.")]
+            return [NotStored(f"The store refuses these rows, and nothing of them is kept: {error.user_text}")]
         metrics.ingest_commit_duration.record(time.perf_counter() - started, attributes)
         metrics.ingest_commit_rows.record(sum(batch.decoded.accepted for batch in group), attributes)
         return [Outcome.STORED] * len(group)

@@ -1,0 +1,91 @@
+"""The spool's files: whole or not at all, bounded, and honest about damage."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heliograph.ingest.exports import Export
+from heliograph.ingest.spool import DEAD_LETTERS, Spool, SpoolFull
+
+
+def an_export(body: bytes = b"body", project_id: int = 1) -> Export:
+    return Export("traces", project_id, 90, "protobuf", "gzip", 1_700_000_000_000_000_000, body)
+
+
+@pytest.fixture
+def spool(tmp_path) -> Spool:
+    return Spool(tmp_path / "spool", max_bytes=100_000)
+
+
+def test_a_group_is_read_back_as_it_was_written_in_the_order_of_arrival(spool):
+    groups = [[an_export(b"1"), an_export(b"2", project_id=7)], [an_export(b"")], [an_export(bytes(range(256)))]]
+    for number, group in enumerate(groups):
+        spool.append(group, token=str(number))
+    read = [spool.read(path) for path in spool.files()]
+    assert [group.exports for group in read] == groups
+    assert [group.token for group in read] == ["0", "1", "2"]
+    assert not any(group.damage for group in read)
+
+
+def test_a_full_spool_refuses_and_keeps_what_it_has(spool):
+    spool.append([an_export(bytes(60_000))], token="")
+    with pytest.raises(SpoolFull, match="HELIOGRAPH_SPOOL_MAX_BYTES"):
+        spool.append([an_export(bytes(60_000))], token="")
+    assert len(spool.files()) == 1
+
+
+def test_a_spool_that_cannot_be_written_refuses(spool):
+    (spool.folder / DEAD_LETTERS).rmdir()
+    spool.folder.rmdir()
+    with pytest.raises(SpoolFull, match="cannot be written"):
+        spool.append([an_export()], token="")
+
+
+@given(cut=st.integers(min_value=0, max_value=500))
+def test_of_a_torn_file_everything_before_the_tear_is_read(tmp_path_factory, cut):
+    spool = Spool(tmp_path_factory.mktemp("torn"), max_bytes=100_000)
+    exports = [an_export(bytes(100)), an_export(bytes(100))]
+    spool.append(exports, token="t")
+    [path] = spool.files()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - cut])
+    group = spool.read(path)
+    assert group.exports == exports[: len(group.exports)]
+    assert bool(group.damage) == bool(cut)
+
+
+@given(position=st.integers(min_value=8, max_value=400), bit=st.integers(min_value=0, max_value=7))
+def test_a_flipped_bit_is_recognised_by_the_checksum(tmp_path_factory, position, bit):
+    spool = Spool(tmp_path_factory.mktemp("flipped"), max_bytes=100_000)
+    spool.append([an_export(bytes(300))], token="t")
+    [path] = spool.files()
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1 << bit
+    path.write_bytes(data)
+    assert spool.read(path).damage
+    assert not spool.read(path).exports
+
+
+def test_a_file_of_something_else_is_damaged_as_a_whole(spool):
+    path = spool.folder / "1.spool"
+    path.write_bytes(b"something else")
+    assert spool.read(path).damage
+
+
+def test_a_body_that_is_set_aside_stays_with_its_reason(spool):
+    spool.set_aside(an_export(b"poison", project_id=3), "the store refuses it")
+    [letter] = (spool.folder / DEAD_LETTERS).glob("*.spool")
+    assert spool.read(letter).exports == [an_export(b"poison", project_id=3)]
+    note = json.loads(letter.with_suffix(".json").read_text())
+    assert note == {"reason": "the store refuses it", "signal": "traces", "project_id": 3}
+    assert not spool.files()
+
+
+def test_only_one_at_a_time_replays(spool):
+    other = Spool(spool.folder, max_bytes=1)
+    with spool.replay_lock() as mine, other.replay_lock() as theirs:
+        assert (mine, theirs) == (True, False)
+    with other.replay_lock() as later:
+        assert later
