@@ -1,5 +1,9 @@
 """Columns of the decoded signals, named and ordered as in the tables of `clickhouse/schema/`."""
 
+from typing import Any
+
+Row = tuple[Any, ...]
+
 SPAN_COLUMNS = (
     "trace_id",
     "span_id",
@@ -125,3 +129,10 @@ LOG_COLUMNS = (
     "attributes",
     "resource",
 )
+
+
+def to_columns(names: tuple[str, ...], rows: list[Row]) -> dict[str, list[Any]]:
+    """One list a column, all of equal length, from rows in the order of `names`."""
+    if not rows:
+        return {name: [] for name in names}
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))

@@ -1,6 +1,7 @@
 """What a resource says about where telemetry comes from: read once a resource, not once a span."""
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
@@ -27,6 +28,8 @@ class Origin:
     service_instance_id: str
     gpu_uuids: list[str]
     texts: dict[str, str]
+    # Of the attributes: what makes two resources one.
+    digest: bytes
     truncated: list[str] = field(default_factory=list)
 
 
@@ -39,6 +42,7 @@ def read_resource(resource: Resource, limits: Limits) -> Origin:
         return next((text for key in keys if (text := label(values.get(key))) is not None), "")
 
     gpus = next((found for key in _GPUS if (found := labels(values.get(key))) is not None), [])
+    as_texts = texts(values)
     return Origin(
         service=first(_SERVICE),
         environment=first(_ENVIRONMENT),
@@ -48,7 +52,8 @@ def read_resource(resource: Resource, limits: Limits) -> Origin:
         process_id=count(values.get("process.pid")),
         service_instance_id=first(("service.instance.id",)),
         gpu_uuids=gpu_uuids(gpus),
-        texts=texts(values),
+        texts=as_texts,
+        digest=digest(as_texts),
         truncated=truncated,
     )
 
@@ -56,3 +61,9 @@ def read_resource(resource: Resource, limits: Limits) -> Origin:
 def gpu_uuids(identities: list[str]) -> list[str]:
     """Those of `hw.id` values that name a GPU or a part of one (NVIDIA's UUIDs): it may also be a disk's or a fan's."""
     return [each[:MAX_LABEL_CHARS] for each in identities if each.startswith(("GPU-", "MIG-"))]
+
+
+def digest(values: dict[str, str], salt: bytes = b"") -> bytes:
+    """Eight bytes that stand for a set of attributes, whatever their order; the same in every process."""
+    pairs = "\x00".join(f"{key}\x01{values[key]}" for key in sorted(values))
+    return blake2b(salt + pairs.encode("utf-8", "replace"), digest_size=8).digest()

@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collectors.otlp import json_wire
-from collectors.otlp.columns import SPAN_COLUMNS
-from collectors.otlp.errors import Malformed
+from collectors.otlp.body import ContentType, read_body
+from collectors.otlp.columns import SPAN_COLUMNS, Row, to_columns
 from collectors.otlp.limits import Limits
 from collectors.otlp.resources import Origin, gpu_uuids, read_resource
 from collectors.otlp.values import read_attributes, texts
@@ -22,8 +20,6 @@ from collectors.semconv.events import Event
 from collectors.semconv.meaning import Fields, interpret
 from collectors.semconv.model import NO_MODEL, model_columns
 from collectors.text import cut
-
-Row = tuple[Any, ...]
 
 _SPAN_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
@@ -61,7 +57,7 @@ class _Batch:
 def decode(
     body: bytes,
     *,
-    content_type: Literal["protobuf", "json"],
+    content_type: ContentType,
     limits: Limits,
     now_ns: int,
     price_overrides: Mapping[str, ModelPrice] | None = None,
@@ -75,12 +71,9 @@ def decode(
     """
     request = ExportTraceServiceRequest()
     batch = _Batch(limits, limits.oldest_ns(now_ns), limits.newest_ns(now_ns), price_overrides)
-    if content_type == "json":
-        dropped = json_wire.parse(body, request)
-        if dropped:
-            batch.rejected["unreadable span"] = dropped
-    else:
-        _parse_protobuf(body, request)
+    unreadable = read_body(body, request, content_type)
+    if unreadable:
+        batch.rejected["unreadable span: a value does not fit its field"] = unreadable
     for resource_spans in request.resource_spans:
         origin = read_resource(resource_spans.resource, limits)
         for scope_spans in resource_spans.scope_spans:
@@ -88,18 +81,7 @@ def decode(
             _add_spans(batch, scope_spans.spans, origin, scope)
     _mark_entries(batch)
     _count_usage_once(batch)
-    columns = dict(zip(SPAN_COLUMNS, map(list, zip(*batch.rows, strict=True)), strict=True)) if batch.rows else {}
-    if not columns:
-        columns = {name: [] for name in SPAN_COLUMNS}
-    return DecodedSpans(columns, len(batch.rows), batch.rejected)
-
-
-def _parse_protobuf(body: bytes, request: ExportTraceServiceRequest) -> None:
-    try:
-        request.ParseFromString(body)
-    except DecodeError as error:
-        hint = "it looks like JSON: send it as application/json" if body[:1] == b"{" else "send an OTLP trace request"
-        raise Malformed(f"the body is no protobuf ExportTraceServiceRequest; {hint}") from error
+    return DecodedSpans(to_columns(SPAN_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
 
 
 def _add_spans(batch: _Batch, spans: Iterable[Span], origin: Origin, scope: InstrumentationScope) -> None:
@@ -138,7 +120,8 @@ def _add_span(batch: _Batch, span: Span, origin: Origin, scope: tuple[str, str])
     fields = interpret(attributes, events, start_ns=start, price_overrides=batch.prices)
     trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
     parent = span.parent_span_id
-    parent_id = parent.hex() if len(parent) == 8 and parent != _NO_ID else ""
+    # A span that names itself its parent has none.
+    parent_id = parent.hex() if len(parent) == 8 and parent not in (_NO_ID, span.span_id) else ""
     row = len(batch.rows)
     batch.places[(trace_id, span_id)] = (row, parent_id)
     if fields["usage_counted"] and ("input_tokens" in fields or "output_tokens" in fields):

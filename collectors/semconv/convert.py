@@ -47,6 +47,14 @@ def label(value: Value) -> str | None:
     return clean(text[:MAX_LABEL_CHARS]) or None
 
 
+def type_name(value: Value) -> str | None:
+    """A label; Python's `<class 'openai.RateLimitError'>` gives the name inside."""
+    name = label(value)
+    if name is not None and name.startswith("<class '") and name.endswith("'>"):
+        return name[8:-2]
+    return name
+
+
 def json_label(value: Value) -> str | None:
     """A label that came as a JSON string (`"\\"gpt-4o\\""`) or plain."""
     return label(from_json(value))

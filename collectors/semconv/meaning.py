@@ -25,7 +25,14 @@ _NO_EVENTS = EventMeaning()
 _NOTHING: Fields = {}
 # Behind every dialect: what an event says counts where the span itself says nothing.
 _BEHIND = 1_000 * RANKS_PER_DIALECT
-_USAGE = ("input_tokens", "output_tokens", "total_tokens")
+_SIGNS_OF_A_MODEL = (
+    "model_requested",
+    "model_answered",
+    "model_name",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+)
 
 
 def interpret(
@@ -59,7 +66,7 @@ def interpret(
         return fields
     if "provider" in fields:
         fields["provider"] = fold(fields["provider"])
-    fields["model"] = fields.get("model_answered") or fields.get("model_requested", "")
+    _settle_model(fields)
     _settle_tokens(fields)
     _settle_costs(fields, start_ns, price_overrides)
     _settle_first_token(fields, said, start_ns)
@@ -118,11 +125,17 @@ def _settle_kind(fields: Fields) -> None:
             fields["kind"] = "other"
         elif "tool_name" in fields or "tool_call_id" in fields:
             fields["kind"] = "tool"
-        elif "model_requested" in fields or "model_answered" in fields or any(key in fields for key in _USAGE):
+        elif any(key in fields for key in _SIGNS_OF_A_MODEL):
             fields["kind"] = "llm"
         else:
             fields["kind"] = "other"
     fields["usage_counted"] = fields["kind"] in COUNTED_KINDS
+
+
+def _settle_model(fields: Fields) -> None:
+    named = fields.get("model_name", "")
+    fields["model_requested"] = fields.get("model_requested") or named
+    fields["model"] = fields.get("model_answered") or named or fields["model_requested"]
 
 
 def _settle_errors(fields: Fields, said: EventMeaning) -> None:
@@ -210,6 +223,9 @@ def _settle_content(fields: Fields, said: EventMeaning) -> None:
             fields["finish_reason"] = next((each["finish_reason"] for each in output if "finish_reason" in each), "")
     elif "output" in fields:
         fields["output"], fields["output_preview"] = content_of(fields["output"], "assistant")
+    if fields["kind"] == "embedding":
+        # Vectors are no text: they stay among the attributes.
+        fields["output"] = fields["output_preview"] = ""
     if "documents" in fields:
         fields["documents"] = documents_of(fields["documents"])
 

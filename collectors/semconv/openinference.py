@@ -27,14 +27,8 @@ DIALECT = Dialect(
     fields={
         "kind": (Source("openinference.span.kind", one_of(KINDS)),),
         "provider": ("llm.provider", "llm.system", "decision.provider", "decision.system"),
-        "model_requested": (
-            "llm.request.model_name",
-            "llm.model_name",
-            "embedding.model_name",
-            "reranker.model_name",
-            "decision.request.model_name",
-            "decision.model_name",
-        ),
+        "model_requested": ("llm.request.model_name", "decision.request.model_name"),
+        "model_name": ("llm.model_name", "embedding.model_name", "reranker.model_name", "decision.model_name"),
         "model_answered": ("llm.response.model_name", "decision.response.model_name"),
         "input_tokens": ("llm.token_count.prompt", "decision.token_count.input"),
         "output_tokens": ("llm.token_count.completion", "decision.token_count.output"),
@@ -61,6 +55,7 @@ DIALECT = Dialect(
         "documents": ("retrieval.documents", "reranker.output_documents"),
         "several": (
             Source("llm.invocation_parameters", spread({"model": ("model_requested", json_label)})),
+            Source("embedding.invocation_parameters", spread({"model": ("model_requested", json_label)})),
             Source(
                 "metadata",
                 spread(

@@ -19,6 +19,8 @@ FIELDS: Mapping[str, Converter] = {
     "provider": convert.json_label,
     "model_requested": convert.json_label,
     "model_answered": convert.json_label,
+    # A model without saying whether asked for or answered.
+    "model_name": convert.json_label,
     "input_tokens": convert.count,
     "output_tokens": convert.count,
     "total_tokens": convert.count,
@@ -49,7 +51,7 @@ FIELDS: Mapping[str, Converter] = {
     "release": convert.json_label,
     "server_address": convert.label,
     "server_port": convert.port,
-    "error_type": convert.label,
+    "error_type": convert.type_name,
     "error_message": convert.present,
     "level": convert.label,
     # Messages with roles; `input` and `output` are what a span took and gave without saying in what shape.

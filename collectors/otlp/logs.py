@@ -1,0 +1,115 @@
+"""OTLP log requests to columns of `log_records`."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from collectors.otlp.body import ContentType, read_body
+from collectors.otlp.columns import LOG_COLUMNS, Row, to_columns
+from collectors.otlp.limits import Limits
+from collectors.otlp.resources import Origin, gpu_uuids, read_resource
+from collectors.otlp.values import python_value, read_attributes, texts
+from collectors.semconv.convert import MAX_LABEL_CHARS, label
+from collectors.text import cut, fits, to_text
+
+_NO_ID = bytes(8)
+_NO_TRACE = bytes(16)
+_MAX_SEVERITY = 24
+# Three places, after the age of the sender: the field, OpenTelemetry's older attribute, LiteLLM's.
+_EVENT_NAME_KEYS = ("event.name", "event_name")
+# What was cut is named here, as in the `truncated` column of spans.
+TRUNCATED_KEY = "heliograph.truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedLogs:
+    """Columns of equal length, named as in LOG_COLUMNS, and how many records were refused, by reason."""
+
+    columns: dict[str, list[Any]]
+    accepted: int
+    rejected: Counter[str]
+
+
+@dataclass(slots=True)
+class _Batch:
+    limits: Limits
+    now_ns: int
+    oldest_ns: int
+    newest_ns: int
+    rows: list[Row] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: int) -> DecodedLogs:
+    """Decode an ExportLogsServiceRequest.
+
+    Times are nanoseconds since the epoch. A record without a time takes the time it was observed, else `now_ns`.
+    `record_id` is a 64-bit hash of the record and its resource, the same in every process. A record that cannot be kept
+    is counted in `rejected` by its reason. Raises Malformed where the body as a whole is unreadable.
+    """
+    request = ExportLogsServiceRequest()
+    batch = _Batch(limits, now_ns, limits.oldest_ns(now_ns), limits.newest_ns(now_ns))
+    unreadable = read_body(body, request, content_type)
+    if unreadable:
+        batch.rejected["unreadable record: a value does not fit its field"] = unreadable
+    for resource_logs in request.resource_logs:
+        origin = read_resource(resource_logs.resource, limits)
+        for scope_logs in resource_logs.scope_logs:
+            scope = scope_logs.scope.name[:MAX_LABEL_CHARS]
+            for record in scope_logs.log_records:
+                reason = _add(batch, record, origin, scope)
+                if reason is not None:
+                    batch.rejected[reason] += 1
+    return DecodedLogs(to_columns(LOG_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
+
+
+def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | None:
+    """Add a record, or answer why not."""
+    at = record.time_unix_nano or record.observed_time_unix_nano or batch.now_ns
+    if at < batch.oldest_ns:
+        return "time too old"
+    if at > batch.newest_ns:
+        return "time in the future"
+    if len(batch.rows) >= batch.limits.max_log_records:
+        return f"more than {batch.limits.max_log_records} records in one request"
+    observed = record.observed_time_unix_nano
+    truncated: list[str] = []
+    values = read_attributes(record.attributes, batch.limits, truncated)
+    text = to_text(python_value(record.body)) if record.HasField("body") else ""
+    if not fits(text, batch.limits.max_attribute_bytes):
+        text = cut(text, batch.limits.max_attribute_bytes)
+        truncated.append("body")
+    named = next((name for key in _EVENT_NAME_KEYS if (name := label(values.get(key))) is not None), "")
+    attributes = texts(values)
+    if truncated:
+        attributes[TRUNCATED_KEY] = ",".join(truncated)
+    gpus = gpu_uuids([attributes["hw.id"]]) if "hw.id" in attributes else origin.gpu_uuids
+    batch.rows.append(
+        (
+            at,
+            observed if batch.oldest_ns <= observed <= batch.newest_ns else at,
+            _record_id(record, origin),
+            record.trace_id.hex() if len(record.trace_id) == 16 and record.trace_id != _NO_TRACE else "",
+            record.span_id.hex() if len(record.span_id) == 8 and record.span_id != _NO_ID else "",
+            record.severity_number if 0 <= record.severity_number <= _MAX_SEVERITY else 0,
+            record.severity_text[:MAX_LABEL_CHARS],
+            record.event_name[:MAX_LABEL_CHARS] or named,
+            text,
+            origin.service,
+            origin.host,
+            gpus[0] if gpus else "",
+            scope,
+            attributes,
+            origin.texts,
+        )
+    )
+    return None
+
+
+def _record_id(record: LogRecord, origin: Origin) -> int:
+    data = record.SerializeToString(deterministic=True)
+    return int.from_bytes(blake2b(origin.digest + data, digest_size=8).digest(), "big")

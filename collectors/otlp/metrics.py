@@ -1,0 +1,201 @@
+"""OTLP metric requests to columns of `metric_points`, one row a data point."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    ExponentialHistogramDataPoint,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    SummaryDataPoint,
+)
+
+from collectors.otlp.body import ContentType, read_body
+from collectors.otlp.columns import METRIC_COLUMNS, Row, to_columns
+from collectors.otlp.limits import Limits
+from collectors.otlp.resources import Origin, digest, gpu_uuids, read_resource
+from collectors.otlp.values import read_attributes, texts
+from collectors.semconv.convert import MAX_LABEL_CHARS, label
+
+_TEMPORALITY = ("", "delta", "cumulative")
+# DataPointFlags: the series has ended; there is no value.
+_NO_RECORDED_VALUE = 1
+# Where a point names its GPU and host: OpenTelemetry's keys, then dcgm-exporter's labels.
+_GPU_KEYS = ("hw.id", "gpu.uuid", "gpu_uuid", "UUID")
+_HOST_KEYS = ("host.name", "Hostname")
+_NO_BUCKETS: tuple[Any, ...] = ([], [], None, 0, 0, [], 0, [])
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedMetrics:
+    """Columns of equal length, named as in METRIC_COLUMNS, and how many points were refused, by reason."""
+
+    columns: dict[str, list[Any]]
+    accepted: int
+    rejected: Counter[str]
+
+
+@dataclass(slots=True)
+class _Batch:
+    limits: Limits
+    oldest_ns: int
+    newest_ns: int
+    rows: list[Row] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+class _RefusedError(ValueError):
+    """A point that cannot be kept; the message is the reason."""
+
+
+def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: int) -> DecodedMetrics:
+    """Decode an ExportMetricsServiceRequest.
+
+    Times are nanoseconds since the epoch; a point that states no start has its own time as `start_time`. `series` is a
+    64-bit hash of resource, scope and point attributes, the same in every process. A summary's `bounds` are its
+    quantiles followed by as many values. A point that cannot be kept is counted in `rejected` by its reason. Raises
+    Malformed where the body as a whole is unreadable.
+    """
+    request = ExportMetricsServiceRequest()
+    batch = _Batch(limits, limits.oldest_ns(now_ns), limits.newest_ns(now_ns))
+    unreadable = read_body(body, request, content_type)
+    if unreadable:
+        batch.rejected["unreadable point: a value does not fit its field"] = unreadable
+    for resource_metrics in request.resource_metrics:
+        origin = read_resource(resource_metrics.resource, limits)
+        for scope_metrics in resource_metrics.scope_metrics:
+            salt = origin.digest + scope_metrics.scope.name.encode()
+            for metric in scope_metrics.metrics:
+                _add_metric(batch, metric, origin, salt)
+    return DecodedMetrics(to_columns(METRIC_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
+
+
+def _add_metric(batch: _Batch, metric: Metric, origin: Origin, salt: bytes) -> None:
+    kind = metric.WhichOneof("data")
+    if kind is None:
+        return
+    data = getattr(metric, kind)
+    temporality = getattr(data, "aggregation_temporality", 0)
+    head = (
+        kind,
+        metric.unit[:MAX_LABEL_CHARS],
+        _TEMPORALITY[temporality] if 0 <= temporality < len(_TEMPORALITY) else "",
+        bool(getattr(data, "is_monotonic", False)),
+    )
+    name = metric.name[:MAX_LABEL_CHARS]
+    read = _READERS[kind]
+    for point in data.data_points:
+        try:
+            batch.rows.append(_row(batch, name, point, head, origin, salt, read(point, batch.limits)))
+        except _RefusedError as refused:
+            batch.rejected[str(refused)] += 1
+
+
+def _row(batch: _Batch, name: str, point: Any, head: Row, origin: Origin, salt: bytes, numbers: tuple[Any, ...]) -> Row:
+    if not name:
+        raise _RefusedError("metric without a name")
+    at = point.time_unix_nano
+    if at < batch.oldest_ns:
+        raise _RefusedError("time missing or too old")
+    if at > batch.newest_ns:
+        raise _RefusedError("time in the future")
+    if len(batch.rows) >= batch.limits.max_metric_points:
+        raise _RefusedError(f"more than {batch.limits.max_metric_points} points in one request")
+    truncated: list[str] = []
+    attributes = texts(read_attributes(point.attributes, batch.limits, truncated))
+    start = point.start_time_unix_nano
+    return (
+        name,
+        int.from_bytes(digest(attributes, salt), "big"),
+        at,
+        start if 0 < start <= at else at,
+        *head,
+        origin.service,
+        origin.host or _first(attributes, _HOST_KEYS),
+        _gpu(attributes, origin),
+        *numbers,
+        attributes,
+        origin.texts,
+    )
+
+
+def _first(attributes: dict[str, str], keys: Iterable[str]) -> str:
+    return next((text for key in keys if (text := label(attributes.get(key))) is not None), "")
+
+
+def _gpu(attributes: dict[str, str], origin: Origin) -> str:
+    named = gpu_uuids([attributes[key] for key in _GPU_KEYS if key in attributes]) or origin.gpu_uuids
+    return named[0] if named else ""
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(point: NumberDataPoint, limits: Limits) -> tuple[Any, ...]:
+    which = point.WhichOneof("value")
+    value = None
+    if which is not None and not point.flags & _NO_RECORDED_VALUE:
+        value = _finite(float(getattr(point, which)))
+    return (value, 0, None, None, None, *_NO_BUCKETS)
+
+
+def _statistics(point: HistogramDataPoint | ExponentialHistogramDataPoint) -> tuple[Any, ...]:
+    """count, sum, min, max: what the sender did not state is None."""
+    return (
+        point.count,
+        _finite(point.sum) if point.HasField("sum") else None,
+        _finite(point.min) if point.HasField("min") else None,
+        _finite(point.max) if point.HasField("max") else None,
+    )
+
+
+def _histogram(point: HistogramDataPoint, limits: Limits) -> tuple[Any, ...]:
+    bounds, counts = list(point.explicit_bounds), list(point.bucket_counts)
+    if len(counts) > limits.max_buckets:
+        raise _RefusedError(f"more than {limits.max_buckets} buckets in a histogram")
+    if counts and len(counts) != len(bounds) + 1:
+        raise _RefusedError("histogram whose buckets do not fit its bounds")
+    if any(math.isnan(bound) for bound in bounds) or sorted(bounds) != bounds:
+        raise _RefusedError("histogram whose bounds do not rise")
+    return (None, *_statistics(point), bounds if counts else [], counts, None, 0, 0, [], 0, [])
+
+
+def _exponential_histogram(point: ExponentialHistogramDataPoint, limits: Limits) -> tuple[Any, ...]:
+    positive, negative = point.positive, point.negative
+    if len(positive.bucket_counts) + len(negative.bucket_counts) > limits.max_buckets:
+        raise _RefusedError(f"more than {limits.max_buckets} buckets in a histogram")
+    return (
+        None,
+        *_statistics(point),
+        [],
+        [],
+        point.scale,
+        point.zero_count,
+        positive.offset,
+        list(positive.bucket_counts),
+        negative.offset,
+        list(negative.bucket_counts),
+    )
+
+
+def _summary(point: SummaryDataPoint, limits: Limits) -> tuple[Any, ...]:
+    pairs = [(each.quantile, each.value) for each in point.quantile_values[: limits.max_buckets]]
+    # A quantile of an empty window is NaN, which no chart can draw.
+    pairs = [pair for pair in pairs if all(map(math.isfinite, pair))]
+    bounds = [quantile for quantile, _ in pairs] + [value for _, value in pairs]
+    return (None, point.count, _finite(point.sum), None, None, bounds, [], None, 0, 0, [], 0, [])
+
+
+_READERS: dict[str, Callable[[Any, Limits], tuple[Any, ...]]] = {
+    "gauge": _number,
+    "sum": _number,
+    "histogram": _histogram,
+    "exponential_histogram": _exponential_histogram,
+    "summary": _summary,
+}
