@@ -149,8 +149,7 @@ class Session:
     def blocks(self, sql: str, mark: str) -> Generator[bytes]:
         """Run one statement and yield the blocks of its result as the engine makes them.
 
-        A SELECT that returns nothing yields one block without rows, which names its columns. Closing the iterator
-        stops the query.
+        The first block of a SELECT has no rows and names its columns. Closing the iterator stops the query.
         """
         text = f"{sql}\n{mark}"
         if not sql.lstrip().lower().startswith(_STREAMABLE):
@@ -163,22 +162,27 @@ class Session:
                 raise EngineError.from_text(str(error)) from error
             yield from self._whole(text)
             return
-        empty = True
+        first = True
         try:
             while (chunk := result.fetch()) is not None:
-                empty = False
-                yield native.checked(bytes(chunk.bytes()), int(chunk.rows_read()))
+                block = native.checked(bytes(chunk.bytes()), int(chunk.rows_read()))
+                if first:
+                    yield header_block(native.columns_of(block))
+                    first = False
+                yield block
         except ChdbError as error:
             raise EngineError.from_text(str(error)) from error
         finally:
             result.close()
-        if empty:
+        if first:
             yield header_block(self.columns(sql))
 
     def _whole(self, text: str) -> Iterator[bytes]:
         raw = self._run(text)
         if raw:
-            yield from native.split_blocks(raw)
+            blocks = native.split_blocks(raw)
+            yield header_block(native.columns_of(blocks[0]))
+            yield from blocks
 
     def insert(self, insert: InsertOfBlocks, blocks: "BlockFile", mark: str) -> None:
         """Store the gathered blocks; returns when they are stored."""

@@ -126,28 +126,40 @@ def _skip_data(source: Source, shape: Layout, rows: int) -> None:
         source.skip(width * _bounded(source.number("Q")))
 
 
-def skip_block(source: Source) -> int:
-    """Read past one block (without its BlockInfo) and return its number of rows."""
+def _begin_block(source: Source) -> tuple[int, int]:
     columns, rows = source.varint(), _bounded(source.varint())
     if columns > MAX_COLUMNS:
         raise ProtocolError(TOO_LARGE, f"A block of {columns} columns is over the limit of {MAX_COLUMNS}")
+    return columns, rows
+
+
+def _skip_column(source: Source, type_name: str, rows: int) -> None:
+    try:
+        shape = layout(type_name)
+    except (ValueError, IndexError) as error:
+        raise ProtocolError(UNKNOWN_TYPE, f"Unknown type {type_name!r} in a block") from error
+    if rows:
+        _skip_prefix(source, shape)
+        _skip_data(source, shape, rows)
+
+
+def skip_block(source: Source) -> int:
+    """Read past one block (without its BlockInfo) and return its number of rows."""
+    columns, rows = _begin_block(source)
     for _ in range(columns):
         source.raw_string()
-        type_name = source.string()
-        try:
-            shape = layout(type_name)
-        except (ValueError, IndexError) as error:
-            raise ProtocolError(UNKNOWN_TYPE, f"Unknown type {type_name!r} in a block") from error
-        if rows:
-            _skip_prefix(source, shape)
-            _skip_data(source, shape, rows)
+        _skip_column(source, source.string(), rows)
     return rows
+
+
+def _over(raw: bytes) -> Source:
+    pieces = iter((raw,))
+    return Source(lambda: next(pieces, b""))
 
 
 def split_blocks(raw: bytes) -> list[bytes]:
     """Split the concatenated blocks of one result that the engine returned as a whole."""
-    pieces = iter((raw,))
-    source = Source(lambda: next(pieces, b""))
+    source = _over(raw)
     blocks: list[bytes] = []
     while not blocks or source.buffered:
         source.keep()
@@ -156,10 +168,25 @@ def split_blocks(raw: bytes) -> list[bytes]:
     return blocks
 
 
+def columns_of(block: bytes) -> list[tuple[str, str]]:
+    """Return (name, type) of a result's columns. Raises ServerError for a type that cannot be walked past."""
+    source = _over(block)
+    columns: list[tuple[str, str]] = []
+    try:
+        count, rows = _begin_block(source)
+        while len(columns) < count:
+            if columns:
+                _skip_column(source, columns[-1][1], rows)
+            columns.append((source.string(), source.string()))
+    except ProtocolError as error:
+        # It is the engine's block: the client's stream is as sound as before.
+        raise ServerError(error.code, error.text) from error
+    return columns
+
+
 def checked(block: bytes, rows: int) -> bytes:
     """Return `block` if it is one block of that many rows; anything else would leave the client out of step."""
-    pieces = iter((block[:32],))
-    source = Source(lambda: next(pieces, b""))
+    source = _over(block[:32])
     if source.varint() <= MAX_COLUMNS and source.varint() == rows:
         return block
     raise ServerError(NOT_IMPLEMENTED, "The result is not in blocks; leave out the FORMAT clause")

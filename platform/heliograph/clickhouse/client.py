@@ -1,0 +1,164 @@
+"""The only door to the store.
+
+Times: a `DateTime64(9)` goes in and comes out as integer nanoseconds since the epoch; `DateTime` and `DateTime64(6)`
+come out as aware datetimes in UTC. Failures leave as the classes of `errors`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from clickhouse_driver import Client
+from clickhouse_driver.errors import Error as DriverError
+from django.conf import settings
+
+from heliograph.clickhouse.errors import StoreError, from_foreign
+from heliograph.clickhouse.pool import Pool
+
+# A page's query ends by the server's own limit; the socket waits a little longer, so that the server can say why.
+_RECEIVE_MARGIN_SECONDS = 15
+# Merges and disk may make an insert slow; a writer should rather wait than send the same again.
+_MIN_RECEIVE_SECONDS = 60
+_TAG = re.compile(r"[a-z0-9_.]{1,100}")
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
+
+Params = Mapping[str, Any]
+
+
+class ProjectMissing(LookupError):  # noqa: N818  # the name is part of the contract in docs/architecture.md
+    """A query does not bind %(project_id)s and would read every project."""
+
+
+class TagMissing(LookupError):  # noqa: N818  # see ProjectMissing
+    """A query does not say which question it is."""
+
+
+@cache
+def _pool(url: str, query_seconds: int) -> Pool:
+    return Pool(url, max(query_seconds, _MIN_RECEIVE_SECONDS) + _RECEIVE_MARGIN_SECONDS)
+
+
+@contextmanager
+def _connection() -> Iterator[Client]:
+    """Lend a connection and turn what goes wrong on it into our errors."""
+    try:
+        with _pool(settings.CLICKHOUSE_URL, settings.QUERY_TIMEOUT_SECONDS).connection() as client:
+            yield client
+    except StoreError:
+        raise
+    except (
+        DriverError,
+        EOFError,
+        OSError,
+        UnicodeError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
+        raise from_foreign(error) from error
+
+
+def _checked(params: Params) -> dict[str, Any]:
+    """Return the parameters if clickhouse-driver escapes every one; it would write any other object as it prints."""
+    plain = (str, int, float, Decimal, date, UUID)
+
+    def check(name: str, value: object) -> None:
+        if isinstance(value, (list, tuple, set, frozenset)):
+            for item in value:
+                check(name, item)
+        elif value is not None and not isinstance(value, plain):
+            raise TypeError(f"Parameter {name!r} is a {type(value).__name__}, which cannot be bound")
+
+    for name, value in params.items():
+        check(name, value)
+    return {name: tuple(value) if isinstance(value, (set, frozenset)) else value for name, value in params.items()}
+
+
+def _limits(tag: str) -> dict[str, Any]:
+    if not _TAG.fullmatch(tag):
+        raise TagMissing(f"A query needs a tag such as 'traces.list', not {tag!r}")
+    return {
+        "max_execution_time": settings.QUERY_TIMEOUT_SECONDS,
+        "max_memory_usage": settings.QUERY_MEMORY_BYTES,
+        "log_comment": tag,
+    }
+
+
+def _scoped(project_id: int, sql: str, params: Params | None) -> dict[str, Any]:
+    if "%(project_id)s" not in sql:
+        raise ProjectMissing("The SQL must bind %(project_id)s")
+    if params and "project_id" in params:
+        raise ProjectMissing("project_id is bound from the first argument, not from params")
+    return _checked({**(params or {}), "project_id": int(project_id)})
+
+
+def query(project_id: int, sql: str, params: Params | None = None, *, tag: str) -> list[dict[str, Any]]:
+    """Return the rows of one question about one project, as dicts by column name.
+
+    `%(name)s` in the SQL is bound from `params`, `%(project_id)s` from the argument; a literal percent sign is `%%`.
+    `tag` names the question in the query log. Raises StoreError, ProjectMissing, TagMissing.
+    """
+    bound, limits = _scoped(project_id, sql, params), _limits(tag)
+    with _connection() as client:
+        rows, columns = client.execute(sql, bound, with_column_types=True, settings=limits)
+    names = [name for name, _ in columns]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def query_columns(project_id: int, sql: str, params: Params | None = None, *, tag: str) -> dict[str, Sequence[Any]]:
+    """Return what `query` returns by column instead of by row: cheaper for thousands of rows."""
+    bound, limits = _scoped(project_id, sql, params), _limits(tag)
+    with _connection() as client:
+        data, columns = client.execute(sql, bound, with_column_types=True, columnar=True, settings=limits)
+    return {name: data[position] if data else () for position, (name, _) in enumerate(columns)}
+
+
+def insert(table: str, columns: Mapping[str, Sequence[Any]], *, token: str = "") -> None:
+    """Store rows given by column, all of one length; returns when they are stored.
+
+    Raises Retryable or Permanent; after a Retryable it is not known whether the rows were stored. Sent again with the
+    same `token`, only what is missing is added, in the table and in each materialized view on its own; that holds for
+    tables with a deduplication window (see their SETTINGS).
+    """
+    lengths = {len(values) for values in columns.values()}
+    if lengths in (set(), {0}):
+        return
+    if len(lengths) > 1:
+        raise ValueError(f"Columns of different lengths for {table}: { {n: len(v) for n, v in columns.items()} }")
+    for name in (table, *columns):
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a name of a table or column")
+    names = ", ".join(f"`{name}`" for name in columns)
+    sql = f"INSERT INTO {table} ({names}) VALUES"
+    # Acknowledged must mean stored, whatever the server's default for asynchronous inserts is.
+    settings_: dict[str, Any] = {"async_insert": 0, "log_comment": "insert"}
+    if token:
+        settings_ |= {"insert_deduplication_token": token, "deduplicate_blocks_in_dependent_materialized_views": 1}
+    with _connection() as client:
+        client.execute(sql, list(columns.values()), columnar=True, settings=settings_)
+
+
+def ping() -> None:
+    """Return if the store answers; raise Retryable if not."""
+    with _connection() as client:
+        client.execute("SELECT 1", settings=_limits("ping"))
+
+
+def execute_unscoped(sql: str, params: Params | None = None, *, tag: str = "unscoped") -> list[dict[str, Any]]:
+    """Run any statement, without a project and without limits: for migrations, health and maintenance only."""
+    bound = _checked(params) if params else None
+    with _connection() as client:
+        rows, columns = client.execute(sql, bound, with_column_types=True, settings={"log_comment": tag})
+    names = [name for name, _ in columns]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def close_connections() -> None:
+    """Close this process's idle connections to the store."""
+    _pool(settings.CLICKHOUSE_URL, settings.QUERY_TIMEOUT_SECONDS).close()

@@ -1,0 +1,125 @@
+"""What every part's tests share: a real store, a project of one's own, and a store that may be broken on purpose."""
+
+import itertools
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+from clickhouse_driver import Client
+from django.conf import settings
+
+from heliograph.accounts.models import Organization, Project
+from heliograph.clickhouse import migrate
+from heliograph.clickhouse.client import close_connections
+
+START_SECONDS = 60
+PASSWORD = "tests only"
+
+
+class StoreProcess:
+    """An embedded store as a process of its own, in a folder that outlives it."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self.arguments = arguments
+        self.port = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "password").write_text(PASSWORD + "\n", encoding="utf-8")
+
+    def start(self) -> Self:
+        port_file = self.folder / "port"
+        port_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "heliograph.clickhouse.embedded", "--path", str(self.folder / "store")]
+        command += ["--password-file", str(self.folder / "password"), "--port-file", str(port_file)]
+        command += ["--port", str(self.port), *self.arguments]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while not port_file.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"The store did not start:\n{self.log()}")
+            time.sleep(0.02)
+        self.port = int(port_file.read_text())
+        return self
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+
+    def stop(self) -> int:
+        """Ask it to end; returns its exit status."""
+        self.process.terminate()
+        return self.process.wait(START_SECONDS)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(START_SECONDS)
+
+    @property
+    def url(self) -> str:
+        return f"clickhouse://heliograph:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/heliograph"
+
+    def client(self, **options: object) -> Client:
+        """Return a bare clickhouse-driver client, past our own door."""
+        return Client("127.0.0.1", self.port, "heliograph", "heliograph", options.pop("password", PASSWORD), **options)
+
+
+@pytest.fixture
+def start_store(tmp_path: Path) -> Iterator[Callable[..., StoreProcess]]:
+    """Return a function that starts a store of the test's own, to be stopped or killed at will."""
+    started: list[StoreProcess] = []
+
+    def start(*arguments: str) -> StoreProcess:
+        started.append(StoreProcess(tmp_path / f"store-{len(started)}", *arguments).start())
+        return started[-1]
+
+    yield start
+    for store in started:
+        store.kill()
+
+
+@pytest.fixture(scope="session")
+def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the session's store: an embedded one, or the server that HELIOGRAPH_TEST_CLICKHOUSE_URL names."""
+    given = os.environ.get("HELIOGRAPH_TEST_CLICKHOUSE_URL")
+    if given:
+        yield given
+        return
+    process = StoreProcess(tmp_path_factory.mktemp("store")).start()
+    yield process.url
+    assert process.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def store(store_url: str) -> Iterator[str]:
+    """A migrated store that settings, and processes started by a test, point at. Yields its URL."""
+    before = settings.CLICKHOUSE_URL
+    settings.CLICKHOUSE_URL = os.environ["HELIOGRAPH_CLICKHOUSE_URL"] = store_url
+    for _ in migrate.migrate():
+        pass
+    yield store_url
+    close_connections()
+    settings.CLICKHOUSE_URL = before
+    del os.environ["HELIOGRAPH_CLICKHOUSE_URL"]
+
+
+# A server of a developer's own may hold the rows of earlier runs.
+_project_ids = itertools.count(secrets.randbelow(2**31) + 1)
+
+
+@pytest.fixture
+def project_id() -> int:
+    """A project id that no other test uses: what isolates tests in the one store."""
+    return next(_project_ids)
+
+
+@pytest.fixture
+def project(db: None, project_id: int) -> Project:
+    """A project of the test's own, in Django's database too."""
+    organization = Organization.objects.create(name="Acme")
+    return Project.objects.create(id=project_id, organization=organization, name="Shop", slug=f"shop-{project_id}")
