@@ -8,7 +8,7 @@ FAMILIES = words(
     """
     claude gpt chatgpt=gpt gemini gemma palm bard lamda grok llama mistral mixtral ministral codestral devstral
     magistral pixtral voxtral mathstral leanstral qwen qwq qvq deepseek command north yi phi falcon granite olmo
-    olmoe molmo tulu exaone solar glm chatglm=glm codegeex cogvlm cogagent kimi moonlight moonshot minimax abab
+    olmoe molmo tulu exaone solar glm chatglm codegeex cogvlm cogagent kimi moonlight moonshot minimax abab
     hunyuan hy=hunyuan ernie doubao seed mimo step internlm internvl baichuan aquila skywork orion xverse bluelm
     longcat ling ring bailing pangu telechat spark sensenova jamba jurassic nova titan palmyra reka inflection
     dbrx mpt bloom bloomz bloomchat opt pythia dolly cerebras redpajama stablelm stablecode starcoder santacoder
@@ -19,34 +19,34 @@ FAMILIES = words(
     xwin tinyllama mobilellama openllama codellama codegemma recurrentgemma shieldgemma paligemma medgemma txgemma
     functiongemma embeddinggemma t5gemma vaultgemma codeqwen minicpm fuyu persimmon rwkv mamba zamba lfm hyena
     stripedhyena bitnet bonsai nemotron minitron megatron arctic snowflake=arctic cogito intellect aya apertus
-    salamandra eurollm teuken sea-lion sealion=sea-lion seallm sailor typhoon openthai swallow elyza rinna plamo
-    calm shisa karakuri sarvam airavata openhathi krutrim viking poro gpt-sw3 saba nous virtuoso trinity maestro
+    salamandra eurollm teuken sealion=sea-lion seallm sailor typhoon openthai swallow elyza rinna plamo
+    calm shisa karakuri sarvam airavata openhathi krutrim viking poro saba nous virtuoso trinity maestro
     caller spotlight morph relace mercury laguna inkling muse sonar aion cobuddy kat fugu namazu tora mammoth
     metamath xgen galactica flan t5 ul2 bart bert roberta deberta distilbert modernbert electra deepcoder
-    deepscaler openhands openthinker skyt1=sky-t1 sky-t1 marco huatuo biomistral meditron openbiollm med42 llemma
-    prover goedel kimina acereason opencodereasoning opencoder seed-coder stable-code granite-code crystal amber
-    k2-think mai rnj nex composer learnlm lucie croissantllm cerbero occiglot leo kafkalm lokiai teapot bielik qra
+    deepscaler openhands openthinker skyt1=sky-t1 marco huatuo biomistral meditron openbiollm med42 llemma
+    prover goedel kimina acereason opencodereasoning opencoder crystal amber
+     mai rnj nex composer learnlm lucie croissantllm cerbero occiglot leo kafkalm lokiai teapot bielik qra
     trurl polka pllum
     """
     # image and text, audio, images, video
     """
-    llava bakllava moondream florence idefics kosmos blip instructblip cogview ovis ui-tars uitars=ui-tars showui
+    llava bakllava moondream florence idefics kosmos blip instructblip cogview ovis uitars=ui-tars showui
     clip siglip internimage dinov2=dino dino sam whisper parakeet canary wav2vec2=wav2vec moonshine kokoro orpheus
-    xtts bark csm sesame higgs tts dall-e sora imagen veo lyria flux sdxl stable-diffusion kandinsky playground
-    ideogram aura wan ltx mochi hunyuanvideo cogvideox omni-moderation got nougat trocr surya marker docling
+    xtts bark csm sesame higgs tts sora imagen veo lyria flux sdxl kandinsky playground
+    ideogram aura wan ltx mochi hunyuanvideo cogvideox got nougat trocr surya marker docling
     chandra dots olmocr reflection monkeyocr nanonets rolmocr paddleocr colpali colqwen colbert jev clef
     schematron
     """
     # embeddings and rerankers
     """
-    bge gte e5 minilm mpnet nomic nomic-embed jina jina-embeddings jina-reranker jina-clip mxbai voyage
-    text-embedding embed rerank stella instructor uae sfr snowflake-arctic-embed=arctic-embed arctic-embed gist
-    ember all-minilm=minilm kalm bce text2vec m3e linq bilingual paraphrase granite-embedding
-    textembedding=text-embedding titan-embed sentence-t5
+    bge gte e5 minilm mpnet nomic jina mxbai voyage
+     embed rerank stella instructor uae sfr gist
+    ember kalm bce text2vec m3e linq bilingual paraphrase
+    textembedding=text-embedding
     """
     # older OpenAI completions
     """
-    davinci curie babbage ada codex code-davinci text-davinci=davinci text-curie=curie text-babbage=babbage text-ada=ada
+    davinci curie babbage ada codex
     """
 )
 
@@ -122,6 +122,8 @@ FAMILY_PHRASES = {
     ("all", "mpnet"): "mpnet",
     ("multilingual", "e5"): "e5",
     ("falcon", "mamba"): "falcon-mamba",
+    ("mamba", "codestral"): "codestral-mamba",
+    ("cerebras", "gpt"): "cerebras-gpt",
     ("codestral", "mamba"): "codestral-mamba",
     ("t5", "gemma"): "t5gemma",
     ("vault", "gemma"): "vaultgemma",

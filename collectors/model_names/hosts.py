@@ -63,6 +63,9 @@ CLOSED_NAMES = {
     "tts-1-hd-1106": "openai",
     "deepseek-chat": "deepseek",
     "deepseek-reasoner": "deepseek",
+    "text-embedding-004": "google",
+    "text-embedding-005": "google",
+    "text-multilingual-embedding-002": "google",
 }
 
 # Makers who serve some members of an open family themselves, under names without a size or with a date or "latest".

@@ -15,7 +15,7 @@ from collectors.model_names.hosts import (
     OPEN_FAMILIES,
     WEIGHT_HOSTS,
 )
-from collectors.model_names.quantization import read_quantization
+from collectors.model_names.quantization import Quantization, read_quantization
 from collectors.model_names.routes import Route, split_route
 from collectors.model_names.vocabulary import NOISE
 from collectors.model_names.words import Reading, read_words
@@ -61,7 +61,7 @@ def parse_uncached(name: str) -> ModelName:
         core if extension not in {"awq", "gptq"} else f"{core}-{extension}", hint=hint
     )
     reading = read_words(rest)
-    container = _container(route, rest, extension, quantization.exl)
+    container = _container(route, rest, extension, quantization)
     recipe, bits = quantization.named(container)
     has_weights = recipe is not None or (container is not None and route.provider != "ollama")
     if not _is_model(route, reading, has_weights=has_weights):
@@ -108,16 +108,18 @@ def _strip_file(core: str) -> tuple[str, str | None]:
     return core, extension
 
 
-def _container(route: Route, rest: str, extension: str | None, exl: str | None) -> str | None:
+def _container(route: Route, rest: str, extension: str | None, found: Quantization) -> str | None:
     if extension in _CONTAINERS:
         return extension
-    if exl is not None:
-        return exl.lower()
+    if found.exl is not None:
+        return found.exl.lower()
     if (owned := FORMAT_OWNERS.get((route.org or "").lower())) is not None:
         return owned
-    if (found := _CONTAINER_WORD.search(rest)) is not None:
-        return found[1]
-    return "gguf" if route.provider == "ollama" else None
+    if (word := _CONTAINER_WORD.search(rest)) is not None:
+        return word[1]
+    # the k- and i-recipes of llama.cpp exist in no other container
+    is_recipe = found.recipe is not None and "_" in found.recipe and "F" not in found.recipe
+    return "gguf" if route.provider == "ollama" or is_recipe else None
 
 
 def _served_format(provider: str | None) -> str | None:
@@ -158,7 +160,7 @@ def _maker(route: Route, reading: Reading, text: str, *, has_weights: bool) -> s
     family = reading.family
     if has_weights or route.is_file or family is None or reading.family_at > 0 or "lora" in reading.variants:
         return None
-    maker = CLOSED_FAMILIES.get(family) or CLOSED_NAMES.get(text)
+    maker = CLOSED_NAMES.get(text) or CLOSED_FAMILIES.get(family)
     if maker is None and text == text.lower():
         maker = _open_maker(family, reading, text)
     return maker

@@ -13,7 +13,7 @@ _QUANTIZATION = re.compile(
         |q\d(?:[-_]?k(?:[-_](?:xxl|xl|xs|s|m|l|p))?|[-_][01](?:[-_]\d[-_]\d)?)
     ))
     |(?P<exl>exl[23](?:[-_](?:\d[._]\d{1,2}|\d)(?:[-_]?(?:bpw|bits?))?)?)
-    |(?P<bits>\d+(?:\.\d+)?[-_]?bits?|\d+(?:[._]\d+)?[-_]?bpw)
+    |(?P<bits>\d{1,3}(?:\.\d{1,4})?[-_]?bits?|\d{1,3}(?:[._]\d{1,4})?[-_]?bpw)
     |(?P<weights>w\d{1,2}a(?:\d{1,2}|fp8))
     |(?P<bare>q[2-8])
     |(?P<word>awq|gptq(?:model)?|aqlm|hqq|eetq|quip|quipsharp|bnb|bitsandbytes|nvfp4|mxfp[468]|[bn]?f(?:p)?(?:4|6|8|16|32)

@@ -232,7 +232,7 @@ def _bedrock(model: str) -> Route:
 def _hub(parts: list[str]) -> Route:
     """`org/name[:tag]`, `org/name/file`: a hub repository, or the same written for a router."""
     if len(parts) < 2 or not all(_SEGMENT.fullmatch(part) for part in parts):
-        return Route(parts[-1] if parts else "")
+        return Route(" ".join(parts))
     org, model = parts[0], parts[1]
     if len(parts) > 2:
         file = parts[-1]
@@ -271,7 +271,7 @@ def _strip_suffix(route: Route, provider: str | None) -> None:
         route.provider = "huggingface"
     else:
         route.adapter = tag
-        route.base_model = core
+        route.base_model = core if route.org is None else f"{route.org}/{core}"
         route.variants.append("lora")
 
 

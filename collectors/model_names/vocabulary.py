@@ -32,10 +32,10 @@ VARIANTS = words(
     distilled=distill coder code=coder coding=coder vl vision visual=vision vlm=vl multimodal omni embedding
     embeddings=embedding embed=embedding emb=embedding embedder=embedding reranker rerank=reranker
     reranking=reranker math maths=math guard guardian=guard safeguard=guard shield=guard moderation=guard
-    safety=guard ocr moe preview exp experimental=exp latest next lora qlora=lora loras=lora adapter=lora
+    safety=guard ocr moe preview exp experimental=exp latest nightly next lora qlora=lora loras=lora adapter=lora
     adapters=lora peft=lora dora=lora dpo sft orpo kto grpo ppo rlhf simpo rl finetune finetuned=finetune
     ft=finetune finetuning=finetune tuned=finetune merged=merge merge abliterated uncensored heretic=abliterated
-    qat realtime audio transcribe tts asr speech live image search codex agent agentic reward rm=reward prm
+    qat realtime audio transcribe tts asr speech live image search codex agent agentic reward prm
     function prover draft speculator eagle eagle3=eagle medusa mtp beta alpha speciale terminus zero long open
     """
 )

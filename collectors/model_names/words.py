@@ -16,21 +16,24 @@ from collectors.model_names.vocabulary import LETTER_VARIANTS, NOISE, TIER_PAIRS
 
 # More words than any name has; the rest of a longer text is not looked at.
 MAX_WORDS = 48
+# Longer than any family's name: how far into a word one is looked for.
+MAX_FAMILY = 20
 
 # Letters and digits, with dots only between digits (2.5, v0.3); "_" separates like "-".
 _WORD = re.compile(r"[^\W_]+(?:(?<=\d)\.(?=\d)[^\W_]+)*")
-_ATTACHED = re.compile(r"([a-z]+?)v?(\d+(?:[.p]\d+)?)([a-z]*)")
+_ATTACHED = re.compile(r"([a-z]+?)v?(\d{1,6}(?:[.p]\d{1,6})?)([a-z]*)")
 _SHAPE = re.compile(
-    r"(?P<size>(?P<number_of>\d+(?:[.p]\d+)?)(?P<unit>[bmt])(?P<decimal>\d?))"
+    r"(?P<size>(?P<number_of>\d{1,6}(?:[.p]\d{1,6})?)(?P<unit>[bmt])(?P<decimal>\d?))"
     r"|(?P<experts>\d+x\d+(?:\.\d+)?[bm]|\d+e)"
-    r"|(?P<active>[ae]\d+(?:[.p]\d+)?[bm])"
+    r"|(?P<active>[ae]\d{1,6}(?:[.p]\d{1,6})?[bm])"
     r"|(?P<context>\d+(?:\.\d+)?k)"
     r"|(?P<version>v\d+(?:[.p]\d+)*[a-z]{0,2})"
     r"|(?P<number>\d+(?:[.p]\d+)*[a-z]{0,2})"
-    r"|(?P<lettered>[a-z]\d+(?:[.p]\d+)*[b]?)"
+    r"|(?P<lettered>[a-z]\d+(?:[.p]\d+)*|[a-z]\d{1,6}b)"
 )
 _TO_BILLIONS = {"b": 1.0, "m": 0.001, "t": 1000.0}
-# Makers write the version of the gpt and qwen models without its dot where a dot is not allowed: gpt-35, qwen35.
+_DIGITS = frozenset("0123456789")
+# Makers write a version without its dot where a dot is not allowed: gpt-35, qwen35.
 _DOTLESS = re.compile(r"[1-9]\d")
 
 
@@ -43,7 +46,7 @@ class Word:
 
 @dataclass(slots=True)
 class Reading:
-    """What the words of a name say. `family_at`..`last_known` are indexes into `words`."""
+    """What the words of a name say. `known` holds the indexes of the words that were recognised."""
 
     words: list[Word]
     family: str | None = None
@@ -95,9 +98,20 @@ def _read_family(reading: Reading) -> int:
         if family is not None and weak is None:
             weak = (at, family, attached)
     if weak is None:
-        return 0
+        return _read_joined_family(reading)
     reading.is_weak = True
     return _found_family(reading, weak[0], weak[1], attached=weak[2])
+
+
+def _read_joined_family(reading: Reading) -> int:
+    """A family and a role in one word: hunyuanocr, qwenvl."""
+    for at, word in enumerate(reading.words):
+        for cut in range(3, min(len(word.text), MAX_FAMILY)):
+            family, role = FAMILIES.get(word.text[:cut]), VARIANTS.get(word.text[cut:])
+            if family is not None and role is not None and family not in WEAK_FAMILIES:
+                reading.variants.add(role)
+                return _found_family(reading, at, family)
+    return 0
 
 
 def _found_family(
@@ -188,7 +202,7 @@ def _read_size(reading: Reading, shape: re.Match[str]) -> None:
     """A second size is a context (1M) or training tokens (4T), not parameters; 1B-7B of a mixture is active-total."""
     number, unit = shape["number_of"].replace("p", "."), shape["unit"]
     if reading.params is None and not (unit == "m" and float(number) == 1):
-        if shape["decimal"]:
+        if shape["decimal"] and "." not in number:
             number = f"{number}.{shape['decimal']}"
         reading.params = _round(float(number) * _TO_BILLIONS[unit])
     elif reading.params is not None and unit == "b" and reading.family == "olmoe" and reading.active is None:
@@ -196,11 +210,14 @@ def _read_size(reading: Reading, shape: re.Match[str]) -> None:
 
 
 def _read_compound(reading: Reading, at: int, word: str) -> bool:
-    """Words such as vl2 (a role and a version) and 7bv0."""
+    """A role or a size in words with a version: vl2, small3.2."""
     attached = re.fullmatch(r"([a-z]+)(\d+(?:\.\d+)?)", word)
-    if attached is None or attached[1] not in VARIANTS:
+    if attached is None or (attached[1] not in VARIANTS and attached[1] not in TIERS):
         return False
-    reading.variants.add(VARIANTS[attached[1]])
+    if attached[1] in VARIANTS:
+        reading.variants.add(VARIANTS[attached[1]])
+    else:
+        _read_tier(reading, TIERS[attached[1]])
     if reading.version is None:
         reading.version, reading.version_at = attached[2], at
     return True
@@ -227,7 +244,7 @@ def _read_number(reading: Reading, at: int, text: str, *, after_family: bool) ->
     separator = text[words[at].end : words[at].end + 1]
     following = words[at + 1].text if at + 1 < len(words) else ""
     # 1_5b and 0-6b are sizes whose dot was not allowed; in llama_3_1_8b the underscore is just the separator.
-    if word.isdigit() and ((separator == "_" and "-" in text) or word == "0") and re.fullmatch(r"\d+b", following):
+    if word in _DIGITS and ((separator == "_" and "-" in text) or word == "0") and re.fullmatch(r"\d{1,6}b", following):
         reading.known.add(at + 1)
         reading.params = reading.params or float(f"{word}.{following[:-1]}")
         return True
@@ -238,9 +255,11 @@ def _read_number(reading: Reading, at: int, text: str, *, after_family: bool) ->
     number, letters = match[1].replace("p", "."), match[2]
     if reading.version is None:
         if _DOTLESS.fullmatch(number):
-            if reading.family != "gpt":
+            is_before_size = at == reading.family_at + 1 and re.fullmatch(r"\d+[bm]", following) is not None
+            if reading.family == "gpt":
+                number = f"{number[0]}.{number[1]}"
+            elif not is_before_size:  # aya-23-8b
                 return True
-            number = f"{number[0]}.{number[1]}"
         _take_version(reading, number, letters, at)
     elif reading.version_at == at - 1 and "." not in reading.version and len(number) <= 2 and "." not in number:
         _take_version(reading, f"{reading.version}.{number}", letters, at)
