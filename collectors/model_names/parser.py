@@ -54,7 +54,7 @@ def parse_uncached(name: str) -> ModelName:
         return _UNKNOWN
     route = split_route(text)
     if not route.core:
-        return _unlisted(text, route, Reading([]))
+        return _unlisted(text, route, Reading([]), None)
     core, extension = _strip_file(route.core)
     hint = f"{route.org} {core} {extension} {route.provider}".lower()
     quantization, rest = read_quantization(
@@ -65,7 +65,7 @@ def parse_uncached(name: str) -> ModelName:
     recipe, bits = quantization.named(container)
     has_weights = recipe is not None or (container is not None and route.provider != "ollama")
     if not _is_model(route, reading, has_weights=has_weights):
-        return _unlisted(text, route, reading)
+        return _unlisted(text, route, reading, container)
     provider = route.provider or _maker(route, reading, text, has_weights=has_weights)
     variants = reading.variants | set(route.variants)
     if (implied := FAMILY_VARIANTS.get(reading.family or "")) is not None and "reranker" not in variants:
@@ -137,18 +137,18 @@ def _is_model(route: Route, reading: Reading, *, has_weights: bool) -> bool:
         is_plain = not route.is_file and len(reading.known) == len(reading.words)
         return not reading.is_weak or is_told or is_plain
     is_versioned = route.org is not None and reading.version is not None and "lora" not in reading.variants
-    is_stated = stated or has_weights or is_versioned
+    is_stated = stated or is_versioned or (has_weights and not route.is_file)
     return route.core.isascii() and is_stated and _unlisted_family(reading) is not None
 
 
-def _unlisted(text: str, route: Route, reading: Reading) -> ModelName:
-    """What is left where the words name no model: who serves it, and that it is an adapter."""
+def _unlisted(text: str, route: Route, reading: Reading, container: str | None) -> ModelName:
+    """What is left where the words name no model: who serves it, its container, and that it is an adapter."""
     variants = {*route.variants, *(reading.variants & {"lora"})}
     return ModelName(
         provider=route.provider,
         org=route.org,
         variant=Variants(sorted(variants)),
-        format=_served_format(route.provider) if route.core else None,
+        format=container or (_served_format(route.provider) if route.core else None),
         region=route.region,
         adapter=route.adapter or (text if "lora" in variants else None),
         base_model=route.base_model,

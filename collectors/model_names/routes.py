@@ -105,9 +105,11 @@ def _path(path: str) -> Route:
         core = last if "." in last and not _COMMIT.fullmatch(last) and "--" not in last else cached[2]
         return Route(cached[2] if _is_nameless(core) else core, provider="huggingface", org=cached[1])
     parts = [part for part in path.split("/") if part not in {"", ".", "..", "~"}]
+    extension = ""
     while len(parts) > 1 and _is_nameless(parts[-1]):
-        parts.pop()
-    return Route(parts[-1] if parts else "", is_file=True)
+        weights = _FILE.search(parts.pop())
+        extension = extension or (weights[0] if weights is not None else "")
+    return Route(parts[-1] + extension if parts else "", is_file=True)
 
 
 def _is_nameless(part: str) -> bool:
