@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from gpu_agent.otlp import Encoder
 from gpu_agent.processes import ProcessTable
 from gpu_agent.provider import Provider
 
-EPILOG = """exit codes: 0 stopped or sent; 1 not sent; 2 wrong arguments; 3 no GPU library or driver here (without --wait);
+EPILOG = """exit codes: 0 stopped or sent; 1 not sent; 2 wrong arguments;
+3 no GPU library or driver here (without --wait);
 4 driver and library differ in version: start a new process"""
 
 
@@ -53,9 +55,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the agent; returns the exit code (see EPILOG)."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(
-        level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     export_interval = options.export_interval or max(5.0, options.interval)
     settings = Settings(options.interval, export_interval, wait=options.wait)
     try:
@@ -65,14 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     exporter = Exporter(sender)
     encoder = Encoder(host.resource_attributes(os.environ), time.time_ns())
-    provider: Provider = (
-        DemoProvider() if options.demo else NvmlProvider(ProcessTable(options.proc), gpm=not options.no_gpm)
-    )
+    provider: Provider = DemoProvider()
+    if not options.demo:
+        provider = NvmlProvider(ProcessTable(options.proc), gpm=not options.no_gpm)
     if options.once:
         return sample_once(provider, encoder, exporter, settings)
     agent = Agent(provider, encoder, exporter, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: agent.stop())
+        # In a thread: the handler interrupts the main thread, which may hold the lock that `stop` needs.
+        signal.signal(number, lambda *_: threading.Thread(target=agent.stop).start())
     return agent.run()
 
 

@@ -167,6 +167,7 @@ class Agent:
         self._states: dict[str, GpuState] = {}
         self._workers: dict[str, Worker] = {}  # changed by the inventory thread only
         self._lost: dict[str, Entity] = {}
+        self._opened = False
         self._restarts = 0
         self._exit_code = EXIT_OK
         self._stop = threading.Event()
@@ -174,7 +175,7 @@ class Agent:
         self._reopen: str | None = None  # why the provider has to be opened again
 
     def stop(self) -> None:
-        """End `run`; safe to call from a signal handler."""
+        """End `run`."""
         self._stop.set()
         self._wake.set()
 
@@ -238,7 +239,7 @@ class Agent:
                     told = str(error)
                 self._stop.wait(self.settings.medium_s)
                 continue
-            told = ""
+            told, self._opened = "", True
             if self._reopen is not None:
                 self._reloaded(self._reopen)
             self._reopen = None
@@ -334,6 +335,8 @@ class Agent:
                 self.outbox.event(Event(entity, m.IS_STUCK, message))
 
     def _report_self(self) -> None:
+        if not self._opened:
+            return  # nothing was read yet, so there is nothing to judge it by
         points = [Point(self._host, m.PROVIDER_RESTARTS, self._restarts)]
         dropped = self._exporter.dropped.copy()
         points += [Point(self._host, m.EXPORT_DROPPED, count, (("error.type", why),)) for why, count in dropped.items()]

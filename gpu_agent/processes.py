@@ -1,7 +1,7 @@
 """What /proc tells of a process that holds a GPU: its start, container, pod, parents and listening sockets.
 
 These lead a span to its GPU: by process, by container or by the server address that the client called. NVML names
-PIDs of the host's namespace, so the agent needs the host's /proc; where it has not, nothing is told rather than guessed.
+PIDs as the host numbers them, so the agent needs the host's /proc; without it, nothing is told rather than guessed.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gpu_agent.provider import Attributes
 
+DEFAULT_ROOT = Path("/proc")
 HOST_PID_NAMESPACE = "pid:[4026531836]"  # the kernel gives the first PID namespace this fixed number
 REFRESH_S = 60.0  # sockets and parents change seldom, and walking descriptors costs milliseconds
 MAX_PARENTS = 16  # an engine's workers are a few steps below the server process
@@ -65,7 +66,7 @@ class ProcessTable:
     """Descriptions of processes by PID and start time, read from `root` and kept for a minute."""
 
     def __init__(self, root: Path | None = None) -> None:
-        self.root = root or Path("/proc")
+        self.root = root or DEFAULT_ROOT
         self.trusted = root is not None or self._in_host_namespace()
         self._cache: dict[tuple[int, int], Process] = {}
         self._boot_ns = self._boot_time_ns()

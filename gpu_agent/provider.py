@@ -32,11 +32,11 @@ class Outdated(Unavailable):
     """The loaded library does not fit the driver; a new process is needed."""
 
 
-class DeviceLost(ProviderError):
+class DeviceLost(ProviderError):  # noqa: N818  # names a decision
     """The GPU no longer answers."""
 
 
-class ProviderLost(ProviderError):
+class ProviderLost(ProviderError):  # noqa: N818  # names a decision
     """The driver was unloaded or the library shut down; open again."""
 
 

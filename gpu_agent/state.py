@@ -15,7 +15,7 @@ CounterKey = tuple[str, str, Attributes]
 
 
 class GpuState:
-    """The memory of one GPU, kept by UUID through a lost device and a driver reload. Safe to use from several threads."""
+    """The memory of one GPU, kept by UUID through loss and driver reload. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class GpuState:
             return self._own_points(entity)
 
     def _continued(self, point: Point, events: list[Event]) -> Point:
-        """A counter that never falls: where the driver's goes backwards (a reload), the step back is dropped and flagged."""
+        """A counter that never falls: where the driver's goes back (a reload), the step is dropped and flagged."""
         key = (point.entity.uuid, point.metric.name, point.attributes)
         previous = self._raw.get(key)
         self._raw[key] = point.value

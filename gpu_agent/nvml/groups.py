@@ -77,8 +77,8 @@ def memory(reader: Reader) -> Iterator[Point]:
     try:
         info = reader.call("nvmlDeviceGetMemoryInfo", reader.handle, MEMORY_V2)
         reserved = info.reserved
-    except Unsupported:
-        info = reader.call("nvmlDeviceGetMemoryInfo", reader.handle)
+    except Unsupported:  # past the reader, which now knows this name as missing
+        info = library.call("nvmlDeviceGetMemoryInfo", reader.handle)
     yield Point(reader.entity, m.MEMORY_USAGE, info.used)
     yield Point(reader.entity, m.MEMORY_LIMIT, info.total)
     if info.total:

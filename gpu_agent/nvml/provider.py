@@ -130,7 +130,8 @@ class NvmlProvider:
         told = {"pairs": pairs, "numa": {uuid: node for uuid, node in numa.items() if node is not None}}
         if not pairs and not told["numa"]:
             return None
-        message = f"{len(self._handles)} GPUs, {sum(1 for pair in pairs if pair['nvlink'])} of {len(pairs)} pairs joined by NVLink"
+        joined = sum(1 for pair in pairs if pair["nvlink"])
+        message = f"{len(self._handles)} GPUs, {joined} of {len(pairs)} pairs joined by NVLink"
         return Event(None, m.TOPOLOGY, message, (("gpu.topology", json.dumps(told, separators=(",", ":"))),))
 
     def events(self, timeout_s: float) -> list[Event]:

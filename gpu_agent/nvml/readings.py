@@ -73,7 +73,7 @@ PCIE_ERROR_FIELDS = {
     182: "pcie_lcrc",
     183: "pcie_lane",
 }
-# Threshold of nvmlDeviceGetTemperatureThreshold -> semconv's hw.limit_type and the sensor; then the T.Limit field of the same.
+# Threshold of nvmlDeviceGetTemperatureThreshold, T.Limit field of the same, semconv's hw.limit_type, sensor.
 TEMPERATURE_LIMITS = (
     (0, 193, "high.critical", "gpu"),
     (1, 194, "throttled", "gpu"),
