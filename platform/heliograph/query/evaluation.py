@@ -92,7 +92,8 @@ class PairedScores:
 NEW_SPANS = """
 SELECT
     trace_id, span_id, toUnixTimestamp64Nano(start_time) AS start_ns,
-    toUnixTimestamp64Micro(received_at) AS received_us, service, environment, release, model, session_id, input, output, documents
+    toUnixTimestamp64Micro(received_at) AS received_us, service, environment, release, model, session_id, input,
+    output, documents
 FROM spans
 WHERE project_id = %(project_id)s AND kind = 'llm' AND output != ''
     AND received_at >= fromUnixTimestamp64Micro(%(after_us)s, 'UTC')

@@ -174,12 +174,23 @@ class SpanFilter:
 
     def where(self) -> Clause:
         """Return the condition on `spans` but for the project, which the door binds."""
+        return all_of(self._narrowed(), _any_of_clauses(_containing(side, self.text) for side in _TEXTS))
+
+    def alternatives(self) -> list[Clause]:
+        """Return conditions of which a span fulfils one or more: a search looks at inputs and outputs apart.
+
+        The store's word indexes are each of one column, and answer no condition that spans both.
+        """
+        narrowed = self._narrowed()
+        sides = [side for side in (_containing(side, self.text) for side in _TEXTS) if side is not None]
+        return [all_of(narrowed, side) for side in sides] or [narrowed]
+
+    def _narrowed(self) -> Clause:
         return all_of(
             started_in(self.range),
             *(_any_of(column, getattr(self, field)) for field, column in _SPAN_COLUMNS.items()),
             _tagged(self.tag),
             _lasting(self.min_duration_ns, self.max_duration_ns),
-            _containing(self.text),
             *(_scored(number, bound, self.range) for number, bound in enumerate(self.scores)),
             ("is_entry", {}) if self.entries_only else None,
         )
@@ -209,6 +220,11 @@ class RollupFilter:
     def picks_calls(self) -> bool:
         """Whether a field narrows that roots lack, so that single calls are counted instead of requests."""
         return bool(self.kind or self.model or self.provider)
+
+    def without(self, field: str) -> Self:
+        """Return the same question without the condition on one field."""
+        kept = {each.name: getattr(self, each.name) for each in fields(self) if each.name != field}
+        return type(self)(**kept)
 
     def previous(self) -> Self:
         """Return the same question over the period before."""
@@ -248,6 +264,16 @@ def all_of(*clauses: Clause | None) -> Clause:
     for _, part in given:
         parameters.update(part)
     return " AND ".join(f"({sql})" for sql, _ in given) or "1", parameters
+
+
+def union(select: str, chosen: "SpanFilter", further: str = "") -> Clause:
+    """Return the given select, which has `{where}`, once for each alternative of a filter, as one union."""
+    alternatives = chosen.alternatives()
+    selects = (put(select, where=sql + further) for sql, _ in alternatives)
+    parameters: Parameters = {}
+    for _, part in alternatives:
+        parameters |= part
+    return "\nUNION ALL\n".join(selects), parameters
 
 
 def put(sql: str, **parts: str) -> str:
@@ -292,33 +318,33 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[0-9A-Za-z\u0080-\U0010ffff]+", text)
 
 
-def _containing(text: str) -> Clause | None:
-    words = _words(text)
-    if not words:
-        return None
-    sides = [" AND ".join(_word(f"lower({side})", number) for number in range(len(words))) for side in _TEXTS]
-    parameters: Parameters = {}
-    for number, word in enumerate(words):
-        # lower() in the store folds A-Z only, and so must the word.
-        lowered = "".join(letter.lower() if letter.isascii() else letter for letter in word)
-        parameters[f"word_{number}"] = lowered
-        for escape in _ESCAPES:
-            parameters[f"word_{number}_{escape}"] = escape + lowered
-            parameters[f"word_{number}_{escape}_exact"] = "\\" + escape + lowered
-    return " OR ".join(f"({side})" for side in sides), parameters
-
-
 _TEXTS = ("input", "output")
 # Texts are stored as JSON, where a line break before a word reads `\nword`: the index then holds the word "nword".
 _ESCAPES = ("n", "t", "r")
 
 
-def _word(text: str, number: int) -> str:
-    escaped = (
-        f"(hasToken({text}, %(word_{number}_{escape})s) AND position({text}, %(word_{number}_{escape}_exact)s) > 0)"
-        for escape in _ESCAPES
-    )
-    return f"(hasToken({text}, %(word_{number})s) OR {' OR '.join(escaped)})"
+def _containing(column: str, text: str) -> Clause | None:
+    """Every word stands in the column, as a word."""
+    clauses = [_word(f"lower({column})", number, word) for number, word in enumerate(_words(text))]
+    return all_of(*clauses) if clauses else None
+
+
+def _word(text: str, number: int, word: str) -> Clause:
+    # lower() in the store folds A-Z only, and so must the word.
+    folded = "".join(letter.lower() if letter.isascii() else letter for letter in word)
+    tokens = {f"word_{number}": folded} | {f"word_{number}_{escape}": escape + folded for escape in _ESCAPES}
+    has = [f"hasToken({text}, %({name})s)" for name in tokens]
+    # The first condition is the index's; the second drops "node" where "ode" is sought.
+    sql = f"({' OR '.join(has)}) AND ({has[0]} OR multiSearchAny({text}, %(word_{number}_escaped)s))"
+    return sql, {**tokens, f"word_{number}_escaped": [f"\\{escape}{folded}" for escape in _ESCAPES]}
+
+
+def _any_of_clauses(clauses: Iterable[Clause | None]) -> Clause | None:
+    given = [clause for clause in clauses if clause is not None]
+    parameters: Parameters = {}
+    for _, part in given:
+        parameters |= part
+    return (" OR ".join(f"({sql})" for sql, _ in given), parameters) if given else None
 
 
 def _scored(number: int, bound: ScoreBound, span: TimeRange) -> Clause:
@@ -341,7 +367,9 @@ def _scored(number: int, bound: ScoreBound, span: TimeRange) -> Clause:
     return put(_SCORED_TRACES, conditions=sql), parameters
 
 
-_SCORED_TRACES = "trace_id IN (SELECT trace_id FROM scores FINAL WHERE project_id = %(project_id)s AND {conditions} AND trace_id != '')"
+_SCORED_TRACES = """trace_id IN (
+    SELECT trace_id FROM scores FINAL WHERE project_id = %(project_id)s AND {conditions} AND trace_id != ''
+)"""
 
 
 def _check_values(chosen: "SpanFilter | RollupFilter") -> None:

@@ -6,7 +6,7 @@ A GPU is the trace's where a span names its UUID; else every GPU of a host that 
 the host may have served other requests on it. `join` tells which it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -104,7 +104,7 @@ def of_trace(project_id: int, trace: TraceRow, *, margin: timedelta = MARGIN) ->
     return TraceGpus("none", "The trace names neither a host nor a GPU.", span, ())
 
 
-def _gpus(project_id: int, span: TimeRange, clause: str, parameters: dict[str, Sequence[str]]) -> tuple[Gpu, ...]:
+def _gpus(project_id: int, span: TimeRange, clause: str, parameters: Mapping[str, Sequence[str]]) -> tuple[Gpu, ...]:
     limit = _MAX_GPUS * len(METRICS) * _MAX_BUCKETS
     step_ns = max(1_000_000, (span.end_ns - span.start_ns) // _MAX_BUCKETS)
     rows = client.query(

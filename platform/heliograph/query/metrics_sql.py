@@ -95,8 +95,9 @@ DELTA_STEPS = """
 
 CUMULATIVE_MINUTES = """
     SELECT labels, series, intDiv(toUnixTimestamp(minute), %(step_s)s) * %(step_s)s AS start_s,
-        if(first < before, first, first - before) + if(last < first, last, last - first) AS counted,
-        toFloat64(toUnixTimestamp(minute) - toUnixTimestamp(minute_before)) AS seconds
+        multiIf(before IS NULL, 0, first < before, first, first - before) + if(last < first, last, last - first)
+            AS counted,
+        toFloat64(ifNull(toUnixTimestamp(minute) - toUnixTimestamp(minute_before), 60)) AS seconds
     FROM (
         SELECT {labels} AS labels, series, minute, first, last,
             lagInFrame(toNullable(last)) OVER w AS before, lagInFrame(toNullable(minute)) OVER w AS minute_before
@@ -110,7 +111,6 @@ CUMULATIVE_MINUTES = """
         WHERE {where}
         WINDOW w AS (PARTITION BY series ORDER BY minute ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
     )
-    WHERE before IS NOT NULL
 """
 
 ACROSS_GAUGES: Mapping[str, str] = {

@@ -176,10 +176,16 @@ def _measures(calls: bool) -> str:
 
 
 def _read(row: dict[str, Any]) -> Measures:
-    latency, ttft = row.pop("latency"), row.pop("ttft")
-    quantiles = {f"latency_p{p}_ns": _number(value) for p, value in zip((50, 95, 99), latency, strict=True)}
-    quantiles |= {f"ttft_p{p}_ns": _number(value) for p, value in zip((50, 95, 99), ttft, strict=True)}
-    return Measures(**row, **quantiles)
+    latency, ttft = ([_number(value) for value in row.pop(name)] for name in ("latency", "ttft"))
+    return Measures(
+        **row,
+        latency_p50_ns=latency[0],
+        latency_p95_ns=latency[1],
+        latency_p99_ns=latency[2],
+        ttft_p50_ns=ttft[0],
+        ttft_p95_ns=ttft[1],
+        ttft_p99_ns=ttft[2],
+    )
 
 
 def _number(value: float | None) -> float | None:

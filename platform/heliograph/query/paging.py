@@ -8,6 +8,9 @@ from typing import Generic, TypeVar
 
 from heliograph.query.filters import InvalidFilterError
 
+# A page in the order of storage needs few rows; the store would read ahead many times as much to merge its parts.
+IN_ORDER = "SETTINGS read_in_order_use_buffering = 0"
+
 Item = TypeVar("Item")
 # A page is read by a person or a program's loop; more rows are more pages.
 MAX_PAGE = 1_000

@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from heliograph.clickhouse import client
-from heliograph.query.filters import SpanFilter, from_ns, put
+from heliograph.query.filters import SpanFilter, from_ns, put, union
 from heliograph.query.messages import Document, Message, parse_documents, parse_messages
-from heliograph.query.paging import Page, check_limit, decode_cursor, encode_cursor
+from heliograph.query.paging import IN_ORDER, Page, check_limit, decode_cursor, encode_cursor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +147,15 @@ _NARROW = """
     output_tokens, cost, cost_note, ttft_ns, tool_name, session_id, user_id, gpu_uuids, input_preview, output_preview"""
 
 SPANS = """
+SELECT *
+FROM ({matching})
+ORDER BY start_ns DESC, trace_id DESC, span_id DESC
+LIMIT 1 BY trace_id, span_id
+LIMIT %(limit)s
+{settings}
+"""
+
+MATCHING = """
 SELECT {columns}
 FROM spans
 WHERE project_id = %(project_id)s AND {where}
@@ -187,12 +196,11 @@ LIMIT 1
 def list_spans(project_id: int, chosen: SpanFilter, *, cursor: str | None = None, limit: int = 50) -> Page[SpanRow]:
     """Return matching spans, newest first. Raises InvalidFilterError for a foreign cursor or limit."""
     check_limit(limit)
-    where, parameters = chosen.where()
+    matching, parameters = union(MATCHING, chosen, _BEFORE if cursor is not None else "")
     if cursor is not None:
         at_ns, trace_id, span_id = decode_cursor(cursor, int, str, str)
-        where += _BEFORE
         parameters |= {"at_ns": at_ns, "at_trace": trace_id, "at_span": span_id}
-    sql = put(SPANS, columns=_NARROW, where=where)
+    sql = put(SPANS, matching=put(matching, columns=_NARROW), settings=IN_ORDER)
     rows = client.query(project_id, sql, parameters | {"limit": limit + 1}, tag="spans.list")
     items = tuple(_row(row) for row in rows[:limit])
     last = items[-1] if len(rows) > limit else None

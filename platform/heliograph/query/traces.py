@@ -18,8 +18,8 @@ from decimal import Decimal
 from typing import Any
 
 from heliograph.clickhouse import client
-from heliograph.query.filters import SpanFilter, from_ns, put
-from heliograph.query.paging import Page, check_limit, decode_cursor, encode_cursor
+from heliograph.query.filters import SpanFilter, from_ns, put, union
+from heliograph.query.paging import IN_ORDER, Page, check_limit, decode_cursor, encode_cursor
 from heliograph.query.spans import SpanRow, spans_of_trace
 
 # A waterfall is drawn by a browser; more spans than this are cut, and the trace says so.
@@ -94,7 +94,16 @@ class Trace:
 
 
 CANDIDATES = """
-SELECT trace_id, toUnixTimestamp64Nano(start_time) AS at_ns, toUnixTimestamp64Micro(now64(6)) AS now_us
+SELECT trace_id, at_ns, toUnixTimestamp64Micro(now64(6)) AS now_us
+FROM ({matching})
+ORDER BY at_ns DESC, trace_id DESC
+LIMIT 1 BY trace_id
+LIMIT %(limit)s
+{settings}
+"""
+
+MATCHING = """
+SELECT trace_id, toUnixTimestamp64Nano(start_time) AS at_ns
 FROM spans
 WHERE project_id = %(project_id)s AND {where}
 ORDER BY toStartOfMinute(start_time) DESC, start_time DESC, trace_id DESC
@@ -213,11 +222,10 @@ def _position(cursor: str) -> _Position:
 
 
 def _candidates(project_id: int, driver: SpanFilter, position: _Position | None, limit: int) -> list[dict[str, Any]]:
-    where, parameters = driver.where()
-    if position is not None:
-        where += _BEFORE
-        parameters |= asdict(position)
-    return client.query(project_id, put(CANDIDATES, where=where), parameters | {"limit": limit}, tag="traces.list")
+    matching, parameters = union(MATCHING, driver, _BEFORE if position else "")
+    parameters |= {"limit": limit} | (asdict(position) if position else {})
+    sql = put(CANDIDATES, matching=matching, settings=IN_ORDER)
+    return client.query(project_id, sql, parameters, tag="traces.list")
 
 
 _BEFORE = (
