@@ -1,5 +1,7 @@
 """The Django app of this room."""
 
+import importlib
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,7 @@ class ApiConfig(AppConfig):
 
     name = "heliograph.api"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Make the schema's extensions known."""
+        importlib.import_module("heliograph.api.openapi")
