@@ -14,6 +14,8 @@ from importlib.metadata import version
 
 from genai_prices import data_snapshot, types
 
+from collectors.model_names import parse
+
 # No provider's or model's id comes near this; a longer one is not one, and must not fill the caches.
 MAX_NAME_LENGTH = 300
 # One entry is about 1 kB. A busy project names tens of models; the rest absorbs names made up by hostile senders.
@@ -77,6 +79,17 @@ _SELF_HOSTED = frozenset(
         "lorax",
     }
     | {"mlx", "ollama", "ollama-chat", "sglang", "tensorrt-llm", "tgi", "triton", "vllm", "hosted-vllm"}
+)
+# Hosts that a model's own name can tell, and makers that it can: see `collectors.model_names`.
+_HOSTS = {
+    "bedrock": "aws",
+    "vertex": "google",
+    "openai": "openai",
+    "cloudflare": "cloudflare",
+    "databricks": "databricks",
+}
+_MAKERS = frozenset(
+    {"anthropic", "cohere", "deepseek", "fireworks", "google", "mistral", "perplexity", "voyage", "xai"}
 )
 # Gateways carry any provider's models: the model name has to say whose.
 _GATEWAYS = frozenset({"gateway", "helicone", "langchain", "litellm", "litellm-proxy", "portkey", "proxy", "unknown"})
@@ -343,14 +356,14 @@ def _provider_of_model(name: str) -> tuple[types.Provider | None, str]:
         for listed in _providers():
             if listed.id == known:
                 return listed, rest
-    if name.startswith("ft:"):
-        return _listed_provider("openai"), name
-    # `deepseek-r1:7b` is a local tag, not the provider's own model.
-    if ":" in name:
-        return None, name
-    for listed in _providers():
-        if listed.model_match is not None and listed.model_match.is_match(name):
-            return listed, name
+    host = parse(name).provider
+    if host in _HOSTS:
+        return _listed_provider(_HOSTS[host]), name
+    # `deepseek-r1:7b` and a file of weights run wherever their owner put them, not at the maker's.
+    if host is None or host in _MAKERS:
+        for listed in _providers():
+            if listed.model_match is not None and listed.model_match.is_match(name):
+                return listed, name
     return None, name
 
 

@@ -33,6 +33,7 @@ _EXTENSION = re.compile(
 )
 _SHARD = re.compile(r"[-.]\d{5}-of-\d{5}")
 _ADAPTER_WORDS = frozenset({"lora", "loras", "qlora", "dora", "adapter", "adapters", "peft"})
+_ATTACHED = re.compile(r"([a-z]+)([\d.]*)")
 _CONTAINER_WORD = re.compile(r"(?<![a-z0-9])(gguf|ggml|mlx|onnx)(?:v\d)?(?![a-z0-9])")
 _CONTAINERS = ("gguf", "ggml", "exl2", "exl3", "mlx", "onnx", "safetensors")
 
@@ -212,8 +213,10 @@ def _second_family(core: str, reading: Reading) -> str | None:
     """The student of a distillation and the base of a fine-tune follow the model's own family: R1-Distill-Llama."""
     words = reading.words
     for at in range(reading.family_at + 1, len(words) if reading.family_at >= 0 else 0):
-        attached = re.fullmatch(r"([a-z]+)([\d.]*)", words[at].text)
-        if at in reading.known or attached is None or attached[1] not in BASE_FAMILIES:
+        if at in reading.known:
+            continue
+        attached = _ATTACHED.fullmatch(words[at].text)
+        if attached is None or attached[1] not in BASE_FAMILIES:
             continue
         end = at
         if not attached[2] and at + 1 < len(words) and re.fullmatch(r"\d(?:\.\d+)?", words[at + 1].text):

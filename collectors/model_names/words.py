@@ -18,6 +18,7 @@ from collectors.model_names.vocabulary import LETTER_VARIANTS, NOISE, TIER_PAIRS
 MAX_WORDS = 48
 # Longer than any family's name: how far into a word one is looked for.
 MAX_FAMILY = 20
+PHRASE_STARTS = frozenset(phrase[0] for phrase in FAMILY_PHRASES)
 
 # Letters and digits, with dots only between digits (2.5, v0.3); "_" separates like "-".
 _WORD = re.compile(r"[^\W_]+(?:(?<=\d)\.(?=\d)[^\W_]+)*")
@@ -82,13 +83,13 @@ def _read_family(reading: Reading) -> int:
     words = reading.words
     weak: tuple[int, str, re.Match[str] | None] | None = None
     for at, word in enumerate(words):
-        for length in (3, 2):
+        for length in (3, 2) if word.text in PHRASE_STARTS else ():
             phrase = tuple(other.text for other in words[at : at + length])
             if len(phrase) == length and (family := FAMILY_PHRASES.get(phrase)) is not None:
                 return _found_family(reading, at, family, length=length)
         attached = None
         family = FAMILIES.get(word.text)
-        if family is None and word.text[-1:].isalnum() and any(char.isdigit() for char in word.text):
+        if family is None and not word.text.isalpha():
             attached = _ATTACHED.fullmatch(word.text)
             family = FAMILIES.get(attached[1]) if attached is not None else None
             if at == 0 and attached is not None and attached[1] == "o" and len(attached[2]) == 1 and not attached[3]:
@@ -158,7 +159,7 @@ def _read_word(reading: Reading, at: int, text: str, *, after_family: bool) -> N
         reading.variants.add(VARIANTS[word])
     elif word in TIERS:
         _read_tier(reading, TIERS[word])
-    elif word.isascii() and any(char.isdigit() for char in word):
+    elif not word.isalpha() and word.isascii():
         if not _read_shape(reading, at, text, after_family=after_family):
             reading.known.discard(at)
     elif word not in NOISE:
