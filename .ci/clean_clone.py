@@ -28,7 +28,9 @@ def free_port() -> int:
 
 
 def start(clone: Path, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
+    log.write_bytes(b"")
+    # Appending, since several processes write to it, as they do to a terminal.
+    with log.open("ab") as output:
         return subprocess.Popen(
             ["make", "run"], cwd=clone, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )

@@ -10,4 +10,5 @@ class HeliographConfig(AppConfig):
     label = "heliograph"
 
     def ready(self) -> None:
-        from heliograph import checks  # noqa: F401, PLC0415  # registering needs the app registry to be ready
+        # Registering needs the app registry to be ready; the Celery app must be the current one wherever work is queued.
+        from heliograph import celery, checks  # noqa: F401, PLC0415

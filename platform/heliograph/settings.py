@@ -208,6 +208,11 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # A hash in each name lets browsers keep the files for good.
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+}
 # `dist` is what `make` builds from the npm lock file; the rest is written here.
 STATICFILES_DIRS = [path for path in (CHECKOUT_DIR / "static", PACKAGE_DIR / "static") if path.exists()]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 2**20  # API bodies: scores and forms, not telemetry

@@ -16,12 +16,14 @@ from pathlib import Path
 from xmlrpc.client import ServerProxy
 
 from django.conf import settings
+from django.utils.crypto import salted_hmac
 from supervisor.xmlrpc import SupervisorTransport
 
 # A process that keeps failing for an hour and a half needs a person; until then it is tried again.
 START_RETRIES = 100
 # sun_path holds 104 bytes on macOS and 108 on Linux, and a data folder can lie deeper than that.
 MAX_SOCKET_PATH = 100
+SOCKET_USER = "heliograph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,11 @@ def socket_path() -> Path:
     return Path(tempfile.gettempdir()) / f"heliograph-{os.getuid()}-{zlib.crc32(str(path).encode()):x}.sock"
 
 
+def _socket_password() -> str:
+    """Return the password of the control socket: the same in `up`, which writes it, and in `setup`, which uses it."""
+    return salted_hmac("heliograph.supervisor", SOCKET_USER).hexdigest()
+
+
 def render() -> str:
     """Return the configuration of supervisord."""
     log_dir = settings.DATA_DIR / "logs"
@@ -121,8 +128,17 @@ def render() -> str:
         "pidfile": str(settings.DATA_DIR / "supervisord.pid"),
         "identifier": "heliograph",
         "minfds": "1024",
+        # The terminal is for what needs a person: which process died, and the greeting of `setup`.
+        "loglevel": "warn",
+        # Named where it is root anyway (a container), or supervisord asks for it at every start.
+        **({"user": "root"} if os.getuid() == 0 else {}),
     }
-    config["unix_http_server"] = {"file": str(socket_path()), "chmod": "0700"}
+    config["unix_http_server"] = {
+        "file": str(socket_path()),
+        "chmod": "0700",
+        "username": SOCKET_USER,
+        "password": _socket_password(),
+    }
     config["rpcinterface:supervisor"] = {
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }
@@ -157,5 +173,6 @@ def _quoted(word: str) -> str:
 
 def control() -> ServerProxy:
     """Return a connection to the supervisord that runs this installation."""
+    transport = SupervisorTransport(SOCKET_USER, _socket_password(), f"unix://{socket_path()}")
     # The address is only a placeholder: the transport connects to the socket.
-    return ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{socket_path()}"))
+    return ServerProxy("http://127.0.0.1", transport=transport)

@@ -16,6 +16,7 @@ function figures(value) {
 
 function inSteps(value, steps) {
   const size = Math.abs(value);
+  if (size === 0) return "0";
   for (const [step, unit] of steps) if (size >= step * 0.9995) return `${figures(value / step)} ${unit}`.trim();
   const [step, unit] = steps[steps.length - 1];
   return `${figures(value / step)} ${unit}`.trim();
@@ -49,7 +50,7 @@ function drawn(chart, series, index) {
   const common = { name: series.name, data: points, itemStyle: { color: hue }, animation: false };
   if (chart.kind === "bar") return [{ ...common, type: "bar", stack: "all", barCategoryGap: "15%" }];
   const single = points.filter(([, value]) => value !== null).length < 2;
-  const lines = [{ ...common, type: "line", showSymbol: single, symbolSize: 5, connectNulls: false, lineStyle: { width: series.strength === "strong" ? 2 : 1.3, color: hue } }];
+  const lines = [{ ...common, type: "line", showSymbol: single, symbolSize: 5, connectNulls: false, lineStyle: { width: series.strength === "light" ? 1.3 : 2, type: series.name === "p99" ? "dashed" : "solid", color: hue } }];
   if (series.low.length) {
     const band = { type: "line", stack: `band-${series.name}`, symbol: "none", lineStyle: { opacity: 0 }, silent: true, animation: false, tooltip: { show: false } };
     lines.push({ ...band, name: `${series.name} low`, data: chart.times_ms.map((time, at) => [time, series.low[at]]) });
@@ -75,7 +76,7 @@ function options(chart) {
       axisPointer: { type: "line", lineStyle: { color: token("--line-strong") } },
     },
     xAxis: { type: "time", axisLabel: { ...text, hideOverlap: true }, axisLine: { lineStyle: { color: token("--line") } }, splitLine: { show: false } },
-    yAxis: { type: "value", min: 0, max: chart.maximum ?? undefined, splitNumber: 3, axisLabel: { ...text, formatter: (value) => write(chart.unit, value) }, splitLine: { lineStyle: { color: token("--line") } } },
+    yAxis: { type: "value", min: 0, max: chart.maximum ?? undefined, interval: chart.maximum ? chart.maximum / 2 : undefined, splitNumber: 3, axisLabel: { ...text, formatter: (value) => write(chart.unit, value) }, splitLine: { lineStyle: { color: token("--line") } } },
     series,
   };
 }

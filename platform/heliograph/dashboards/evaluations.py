@@ -14,7 +14,7 @@ from heliograph.dashboards.charts import Chart, Series
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.timerange import chosen_range
 from heliograph.evals.models import Run
-from heliograph.evals.tasks import request_check
+from heliograph.evals.queue import wake_worker
 from heliograph.query import scores
 from heliograph.query.facets import facets
 from heliograph.query.filters import RollupFilter
@@ -97,7 +97,7 @@ def _queue(request: HttpRequest, project: Project, kind: Run.Kind, form: forms.F
         arguments={name: value for name, value in form.cleaned_data.items() if value not in ("", None)},
         requested_by_id=request.user.pk,
     )
-    request_check(run)
+    wake_worker()
     return redirect("evaluations-run", project.slug, run.pk)
 
 

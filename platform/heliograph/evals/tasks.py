@@ -61,14 +61,6 @@ def work_off_checks() -> None:
                 logger.exception("%s failed", run)
 
 
-def request_check(run: Run) -> None:
-    """Have a queued check worked off soon; where the broker is away, the next beat finds it."""
-    try:
-        work_off_checks.delay()
-    except OSError:
-        logger.warning("the broker is away; %s waits for the next beat", run, exc_info=True)
-
-
 def _services(project: Project) -> list[str]:
     found = facets(project.pk, RollupFilter(range=drift.last_day(), kind=("llm",)), limit=100)
     return [entry.value for entry in found["service"]]

@@ -30,6 +30,8 @@ def three_figures(value: Number) -> str:
 def scaled(value: Number, steps: tuple[tuple[float, str], ...]) -> str:
     """Return the number in the largest unit that leaves at least 1: `steps` are (size, unit), largest first."""
     magnitude = abs(float(value))
+    if magnitude == 0:
+        return "0"
     for size, unit in steps:
         # 999.6 ms would be written "1,000 ms"; it belongs to the next unit.
         if magnitude >= size * 0.9995:
@@ -88,6 +90,15 @@ def percent(share: Number | None, reason: str = "nothing to divide") -> SafeStri
     if share is None:
         return missing(reason)
     return _shown(f"{three_figures(float(share) * 100)} %", f"{share}")
+
+
+@register.filter
+def change(ratio: Number | None) -> SafeString:
+    """A relative change as 12 %, or as a factor where per cent would be hard to read: × 25."""
+    if ratio is None:
+        return missing("the period before has nothing to compare with")
+    exact = f"{float(ratio) * 100:+,.1f} %"
+    return _shown(f"× {three_figures(float(ratio) + 1)}" if ratio > 9 else f"{three_figures(abs(ratio) * 100)} %", exact)
 
 
 @register.filter
