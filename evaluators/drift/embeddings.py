@@ -1,7 +1,7 @@
 """Has the distribution of embeddings moved? Four two-sample tests on (n, d) windows, all calibrated without tables.
 
 Memory stays bounded: the exact kernel tests hold one square matrix of at most 2 x MAX_EXACT rows, larger windows go
-through random features (MMD), streamed sums (classifier) or a label-blind subsample (energy, neighbours), and say so in
+through random features (MMD), streamed sums (classifier) or a label-blind subsample (energy, k-NN), and say so in
 `details["approximation"]`. Same seed, data and device: same result.
 """
 
@@ -22,7 +22,7 @@ from evaluators.drift.result import DriftResult, check_alpha, decide
 
 # Above 3,000 rows a window the pooled kernel matrix passes 144 MB and its product with the labels a second.
 MAX_EXACT = 3000
-# 512 frequencies, cosine and sine each: the kernel's error, about 1/sqrt(512), costs little power (benchmarks/drift.py).
+# 512 frequencies, cosine and sine each: the kernel's error, about 1/sqrt(512), costs little power.
 FREQUENCIES = 512
 NEIGHBOURS = 5
 # Shrinkage of the discriminant's covariance towards a sphere, in units of the mean variance.
@@ -45,7 +45,7 @@ def detect(
 ) -> DriftResult:
     """Test whether `current` (m, d) comes from the distribution of `reference` (n, d).
 
-    `test` is one of TESTS: `mmd` (default), `energy`, `classifier`, `neighbours`. `permutations` is ignored by
+    `test` is one of TESTS: `mmd` (default), `energy`, `classifier`, `knn`. `permutations` is ignored by
     `classifier`, whose p-value is a rank test on held-out rows. `device` is a torch device; None takes CUDA if there.
     Raises ValueError for an unknown test, alpha outside (0, 1), or windows that are not finite (n >= 2, d) arrays.
     """
@@ -126,7 +126,7 @@ def _classifier(sample: Windows, permutations: int, rng: np.random.Generator) ->
     return auc, p, 2 * auc - 1, interval, {"trained_on": int(train.sum()), "judged_on": int(held_out.sum())}
 
 
-def _neighbours(sample: Windows, permutations: int, rng: np.random.Generator) -> Outcome:
+def _knn(sample: Windows, permutations: int, rng: np.random.Generator) -> Outcome:
     """Are a row's nearest neighbours mostly of its own window? (Schilling 1986, Henze 1988.)
 
     statistic: share of the NEIGHBOURS nearest rows that belong to the row's own window; effect: how far that share
@@ -150,7 +150,7 @@ TESTS: dict[str, Callable[[Windows, int, np.random.Generator], Outcome]] = {
     "mmd": _mmd,
     "energy": _energy,
     "classifier": _classifier,
-    "neighbours": _neighbours,
+    "knn": _knn,
 }
 
 

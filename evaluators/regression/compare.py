@@ -41,8 +41,8 @@ def compare(
 
     `clusters` names the conversation, document or user of each item; items of one are not independent. `margin` is
     absolute, at least 0, in the metric's unit (a share for `ratio`, which compares log-ratios of positive scores such
-    as latencies); None takes DEFAULT_MARGIN. `kind` None means `binary` when all scores are 0 or 1. `resamples` 0 leaves
-    the bootstrap out. Raises ValueError for unequal lengths, no items, scores that are not finite, or bad settings.
+    as latencies); None takes DEFAULT_MARGIN. `kind` None means `binary` when all scores are 0 or 1. `resamples` 0 skips
+    the bootstrap. Raises ValueError for unequal lengths, no items, scores that are not finite, or bad settings.
     """
     a, b = _scores(baseline, "baseline"), _scores(candidate, "candidate")
     if len(a) != len(b):
@@ -51,7 +51,7 @@ def compare(
         raise ValueError(f"alpha must lie between 0 and 0.5, got {alpha}")
     kind = kind or ("binary" if bool(np.isin(np.concatenate([a, b]), (0.0, 1.0)).all()) else "continuous")
     margin, margin_source = _margin(margin, a, b, kind)
-    groups = _groups(clusters, len(a))
+    groups = cluster_numbers(clusters, len(a))
     estimate, difference, scale = _estimate(a, b, groups, kind, alpha, 1.0 if higher_is_better else -1.0)
     # From here on lower is worse, on the additive scale.
     limit = math.log1p(margin) if kind == "ratio" else margin
@@ -59,7 +59,7 @@ def compare(
     n_clusters = int(groups.max()) + 1
     detectable = _detectable(estimate, n_clusters, alpha)
     undecided = verdict == "not_enough_data" or (detectable is not None and detectable > limit)
-    needed = _needed(estimate, n_clusters, len(a), limit, scale, alpha) if undecided else None
+    needed = _needed(estimate, verdict, n_clusters, len(a), limit, scale, alpha) if undecided else None
     details = _details(estimate, difference, groups, limit, alpha, resamples, seed, kind, higher_is_better)
     details |= {"margin_source": margin_source, "confidence": 1 - 2 * alpha, "higher_is_better": higher_is_better}
     details |= {"mean_baseline": float(a.mean()), "mean_candidate": float(b.mean())}
@@ -102,7 +102,8 @@ def _margin(margin: float | None, a: NDArray[np.float64], b: NDArray[np.float64]
     return DEFAULT_MARGIN * abs(float(a.mean())), "default: 2 % of the baseline mean, as scores leave [0, 1]"
 
 
-def _groups(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.intp]:
+def cluster_numbers(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.intp]:
+    """(n,) cluster number of each item from 0 without a gap; each item its own where there are no clusters."""
     if clusters is None:
         return np.arange(n)
     if len(clusters) != n:
@@ -149,10 +150,13 @@ def _detectable(estimate: paired.Estimate, n_clusters: int, alpha: float) -> flo
     return power.minimum_detectable_effect(estimate.standard_error, degrees=degrees, alpha=alpha)
 
 
-def _needed(estimate: paired.Estimate, n_clusters: int, n: int, limit: float, scale: float, alpha: float) -> int | None:
-    """Pairs that would settle the verdict with power 0.8 if the difference seen were the true one."""
+def _needed(
+    estimate: paired.Estimate, verdict: Verdict, n_clusters: int, n: int, limit: float, scale: float, alpha: float
+) -> int | None:
+    """Pairs that would settle the verdict, or once it is settled show a drop of the margin, with power 0.8."""
     # One cluster says nothing about the difference, so plan for none.
-    distance = max(estimate.effect + limit, -estimate.effect) if estimate.interval else limit
+    settle = verdict == "not_enough_data" and estimate.interval is not None
+    distance = max(estimate.effect + limit, -estimate.effect) if settle else limit
     if distance <= paired.ROUNDING * scale:
         return None
     per_cluster = n / n_clusters
