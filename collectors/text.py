@@ -53,14 +53,15 @@ def _finite(value: Value) -> Value:
 
 def to_text(value: Value) -> str:
     """The text of one value in an attribute map: strings as they are, anything else as JSON."""
-    if isinstance(value, str):
-        return value
+    kind = type(value)
+    if kind is str:
+        return str(value)
+    if kind is int or (kind is float and math.isfinite(value)):
+        return repr(value)
     if value is None:
         return ""
-    if isinstance(value, bytes):
+    if kind is bytes:
         return base64.b64encode(value).decode()
-    if type(value) is int:
-        return str(value)
     return to_json(value)
 
 

@@ -131,6 +131,36 @@ LOG_COLUMNS = (
 )
 
 
+# What a span says nothing about.
+SPAN_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(SPAN_COLUMNS, ""),
+    **dict.fromkeys(
+        (
+            *("duration_ns", "process_id", "server_port", "model_params_b", "model_active_params_b", "model_bits"),
+            *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+            *("input_cost", "output_cost", "cache_read_cost", "cache_write_cost", "cost", "reported_cost"),
+            *("ttft_ns", "queue_ns", "prefill_ns", "decode_ns"),
+        )
+    ),
+    "tags": [],
+    "gpu_uuids": [],
+    "truncated": [],
+    "events.time": [],
+    "events.name": [],
+    "events.attributes": [],
+    "links.trace_id": [],
+    "links.span_id": [],
+    "links.attributes": [],
+    "attributes": {},
+    "resource": {},
+    "kind": "other",
+    "span_kind": "unspecified",
+    "status": "unset",
+    "is_entry": False,
+    "usage_counted": False,
+}
+
+
 def to_columns(names: tuple[str, ...], rows: list[Row]) -> dict[str, list[Any]]:
     """One list a column, all of equal length, from rows in the order of `names`."""
     if not rows:

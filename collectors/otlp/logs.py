@@ -12,7 +12,7 @@ from collectors.otlp.body import ContentType, read_body
 from collectors.otlp.columns import LOG_COLUMNS, Row, to_columns
 from collectors.otlp.limits import Limits
 from collectors.otlp.resources import Origin, gpu_uuids, read_resource
-from collectors.otlp.values import python_value, read_attributes, texts
+from collectors.otlp.values import python_value, read_attributes
 from collectors.semconv.convert import MAX_LABEL_CHARS, label
 from collectors.text import cut, fits, to_text
 
@@ -78,13 +78,12 @@ def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | 
         return f"more than {batch.limits.max_log_records} records in one request"
     observed = record.observed_time_unix_nano
     truncated: list[str] = []
-    values = read_attributes(record.attributes, batch.limits, truncated)
+    values, attributes = read_attributes(record.attributes, batch.limits, truncated)
     text = to_text(python_value(record.body)) if record.HasField("body") else ""
     if not fits(text, batch.limits.max_attribute_bytes):
         text = cut(text, batch.limits.max_attribute_bytes)
         truncated.append("body")
     named = next((name for key in _EVENT_NAME_KEYS if (name := label(values.get(key))) is not None), "")
-    attributes = texts(values)
     if truncated:
         attributes[TRUNCATED_KEY] = ",".join(truncated)
     gpus = gpu_uuids([attributes["hw.id"]]) if "hw.id" in attributes else origin.gpu_uuids

@@ -19,7 +19,7 @@ from collectors.otlp.body import ContentType, read_body
 from collectors.otlp.columns import METRIC_COLUMNS, Row, to_columns
 from collectors.otlp.limits import Limits
 from collectors.otlp.resources import Origin, digest, gpu_uuids, read_resource
-from collectors.otlp.values import read_attributes, texts
+from collectors.otlp.values import read_attributes
 from collectors.semconv.convert import MAX_LABEL_CHARS, label
 
 _TEMPORALITY = ("", "delta", "cumulative")
@@ -107,7 +107,7 @@ def _row(batch: _Batch, name: str, point: Any, head: Row, origin: Origin, salt: 
     if len(batch.rows) >= batch.limits.max_metric_points:
         raise _RefusedError(f"more than {batch.limits.max_metric_points} points in one request")
     truncated: list[str] = []
-    attributes = texts(read_attributes(point.attributes, batch.limits, truncated))
+    attributes = read_attributes(point.attributes, batch.limits, truncated).texts
     start = point.start_time_unix_nano
     return (
         name,

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from collectors.otlp.limits import Limits
-from collectors.otlp.values import read_attributes, texts
+from collectors.otlp.values import read_attributes
 from collectors.semconv.convert import MAX_LABEL_CHARS, count, label, labels
 
 _SERVICE = ("service.name",)
@@ -20,14 +21,11 @@ class Origin:
     """A resource's columns. `truncated` names its attributes that were cut."""
 
     service: str
-    environment: str
-    release: str
     host: str
-    host_id: str
-    process_id: int | None
-    service_instance_id: str
     gpu_uuids: list[str]
     texts: dict[str, str]
+    # Those of `spans` that a resource fills.
+    span_columns: dict[str, Any]
     # Of the attributes: what makes two resources one.
     digest: bytes
     truncated: list[str] = field(default_factory=list)
@@ -36,24 +34,30 @@ class Origin:
 def read_resource(resource: Resource, limits: Limits) -> Origin:
     """The origin that a resource names; an absent part is empty."""
     truncated: list[str] = []
-    values = read_attributes(resource.attributes, limits, truncated)
+    values, texts = read_attributes(resource.attributes, limits, truncated)
 
     def first(keys: tuple[str, ...]) -> str:
         return next((text for key in keys if (text := label(values.get(key))) is not None), "")
 
-    gpus = next((found for key in _GPUS if (found := labels(values.get(key))) is not None), [])
-    as_texts = texts(values)
+    named = next((found for key in _GPUS if (found := labels(values.get(key))) is not None), [])
+    service, host, gpus = first(_SERVICE), first(_HOST), gpu_uuids(named)
     return Origin(
-        service=first(_SERVICE),
-        environment=first(_ENVIRONMENT),
-        release=first(("service.version",)),
-        host=first(_HOST),
-        host_id=first(("host.id",)),
-        process_id=count(values.get("process.pid")),
-        service_instance_id=first(("service.instance.id",)),
-        gpu_uuids=gpu_uuids(gpus),
-        texts=as_texts,
-        digest=digest(as_texts),
+        service=service,
+        host=host,
+        gpu_uuids=gpus,
+        texts=texts,
+        span_columns={
+            "service": service,
+            "host": host,
+            "gpu_uuids": gpus,
+            "resource": texts,
+            "environment": first(_ENVIRONMENT),
+            "release": first(("service.version",)),
+            "host_id": first(("host.id",)),
+            "process_id": count(values.get("process.pid")),
+            "service_instance_id": first(("service.instance.id",)),
+        },
+        digest=digest(texts),
         truncated=truncated,
     )
 

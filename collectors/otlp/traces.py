@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -10,16 +11,16 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collectors.otlp.body import ContentType, read_body
-from collectors.otlp.columns import SPAN_COLUMNS, Row, to_columns
+from collectors.otlp.columns import SPAN_COLUMNS, SPAN_DEFAULTS, Row, to_columns
 from collectors.otlp.limits import Limits
 from collectors.otlp.resources import Origin, gpu_uuids, read_resource
-from collectors.otlp.values import read_attributes, texts
+from collectors.otlp.values import Attributes, read_attributes
 from collectors.pricing import ModelPrice
 from collectors.semconv.convert import MAX_LABEL_CHARS
 from collectors.semconv.events import Event
 from collectors.semconv.meaning import Fields, interpret
-from collectors.semconv.model import NO_MODEL, model_columns
-from collectors.text import cut
+from collectors.semconv.model import model_columns
+from collectors.text import cut, fits
 
 _SPAN_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
@@ -29,6 +30,8 @@ _NO_TRACE = bytes(16)
 _MAX_STATUS_BYTES = 16_384
 # Ancestors looked at to find usage that repeats below: deeper chains of calls are not built by frameworks.
 _MAX_ANCESTORS = 64
+_NO_EVENTS: list[Event] = []
+_in_order = itemgetter(*SPAN_COLUMNS)
 _USAGE_COUNTED = SPAN_COLUMNS.index("usage_counted")
 
 
@@ -85,11 +88,13 @@ def decode(
 
 
 def _add_spans(batch: _Batch, spans: Iterable[Span], origin: Origin, scope: InstrumentationScope) -> None:
-    scope_columns = (scope.name[:MAX_LABEL_CHARS], scope.version[:MAX_LABEL_CHARS])
+    columns = SPAN_DEFAULTS | origin.span_columns
+    columns["scope_name"] = scope.name[:MAX_LABEL_CHARS]
+    columns["scope_version"] = scope.version[:MAX_LABEL_CHARS]
     for span in spans:
         reason = _refusal(batch, span)
         if reason is None:
-            _add_span(batch, span, origin, scope_columns)
+            _add_span(batch, span, origin, columns)
         else:
             batch.rejected[reason] += 1
 
@@ -111,41 +116,38 @@ def _refusal(batch: _Batch, span: Span) -> str | None:
     return None
 
 
-def _add_span(batch: _Batch, span: Span, origin: Origin, scope: tuple[str, str]) -> None:
+def _add_span(batch: _Batch, span: Span, origin: Origin, columns: Fields) -> None:
+    """Add a row; `columns` are the resource's and the scope's."""
     limits = batch.limits
-    truncated = list(origin.truncated)
+    truncated = origin.truncated.copy()
     start = span.start_time_unix_nano
-    attributes = read_attributes(span.attributes, limits, truncated)
-    events = _read_events(span, limits, truncated, start) if span.events else []
+    attributes, texts = read_attributes(span.attributes, limits, truncated)
+    row = columns.copy()
+    events = _add_events(row, span, limits, truncated) if span.events else _NO_EVENTS
     fields = interpret(attributes, events, start_ns=start, price_overrides=batch.prices)
-    trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
-    parent = span.parent_span_id
+    row.update(fields)
+    trace_id, span_id, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id
     # A span that names itself its parent has none.
     parent_id = parent.hex() if len(parent) == 8 and parent not in (_NO_ID, span.span_id) else ""
-    row = len(batch.rows)
-    batch.places[(trace_id, span_id)] = (row, parent_id)
+    row["trace_id"], row["span_id"], row["parent_span_id"] = trace_id, span_id, parent_id
+    row["trace_state"] = span.trace_state[:MAX_LABEL_CHARS]
+    row["is_entry"] = not parent_id
+    row["start_time"] = start
+    row["duration_ns"] = _duration(start, span.end_time_unix_nano)
+    row["attributes"] = texts
+    row["truncated"] = truncated
+    _add_name(row, span, fields, truncated)
+    if row["model"]:
+        row.update(model_columns(row["model"]))
+    if "gpu_uuids" in fields:
+        row["gpu_uuids"] = gpu_uuids(fields["gpu_uuids"])
+    if span.links:
+        _add_links(row, span, limits, truncated)
+    place = len(batch.rows)
+    batch.places[(trace_id, span_id)] = (place, parent_id)
     if fields["usage_counted"] and ("input_tokens" in fields or "output_tokens" in fields):
-        batch.with_usage.append(row)
-    batch.rows.append(
-        (
-            *(trace_id, span_id, parent_id, span.trace_state[:MAX_LABEL_CHARS], not parent_id),
-            *(start, _duration(start, span.end_time_unix_nano)),
-            *_origin_columns(origin, fields),
-            *scope,
-            *_name_columns(span, fields, truncated),
-            *_model_columns(fields),
-            *_usage_columns(fields),
-            *_session_columns(fields, origin),
-            *_content_columns(fields),
-            truncated,
-            texts(attributes),
-            origin.texts,
-            [at for at, _, _ in events],
-            [name for _, name, _ in events],
-            [texts(values) for _, _, values in events],
-            *(_link_columns(span, limits, truncated) if span.links else ([], [], [])),
-        )
-    )
+        batch.with_usage.append(place)
+    batch.rows.append(_in_order(row))
 
 
 def _duration(start: int, end: int) -> int | None:
@@ -155,133 +157,54 @@ def _duration(start: int, end: int) -> int | None:
     return end - start if end > start else 0
 
 
-def _origin_columns(origin: Origin, fields: Fields) -> Row:
-    return (
-        origin.service,
-        fields.get("environment") or origin.environment,
-        fields.get("release") or origin.release,
-        origin.host,
-        origin.host_id,
-        origin.process_id,
-        origin.service_instance_id,
-        fields.get("server_address", ""),
-        fields.get("server_port"),
-    )
-
-
-def _name_columns(span: Span, fields: Fields, truncated: list[str]) -> Row:
+def _add_name(row: Fields, span: Span, fields: Fields, truncated: list[str]) -> None:
     name = span.name
     if len(name) > MAX_LABEL_CHARS:
         name = name[:MAX_LABEL_CHARS]
         truncated.append("name")
+    row["name"] = name
+    if 0 <= span.kind < len(_SPAN_KINDS):
+        row["span_kind"] = _SPAN_KINDS[span.kind]
     status = span.status
     code = status.code
-    error_type = fields.get("error_type", "")
-    failed = code == 2 or bool(error_type) or fields.get("level") == "ERROR"
     message = status.message
-    if failed:
-        error_type = error_type or fields.get("exception_type", "")
+    if code == 2 or "error_type" in fields or fields.get("level") == "ERROR":
+        row["status"] = "error"
+        row["error_type"] = fields.get("error_type") or fields.get("exception_type", "")
         message = message or fields.get("error_message") or fields.get("exception_message", "")
-    if len(message) > _MAX_STATUS_BYTES // 4:
+    elif 0 <= code < len(_STATUSES):
+        row["status"] = _STATUSES[code]
+    if message and not fits(message, _MAX_STATUS_BYTES):
         message = cut(message, _MAX_STATUS_BYTES)
-    return (
-        name,
-        fields["kind"],
-        _SPAN_KINDS[span.kind] if 0 <= span.kind < len(_SPAN_KINDS) else "unspecified",
-        "error" if failed else _STATUSES[code] if 0 <= code < len(_STATUSES) else "unset",
-        message,
-        error_type,
-        fields.get("dialect", ""),
-        fields.get("operation", ""),
-    )
+        truncated.append("status_message")
+    row["status_message"] = message
 
 
-def _model_columns(fields: Fields) -> Row:
-    model = fields.get("model", "")
-    requested = fields.get("model_requested", "")
-    # An answer often names the model without the quantization or the adapter that was asked for.
-    parsed = model_columns(model) if model else NO_MODEL
-    return (fields.get("provider", ""), requested, model, *parsed)
-
-
-def _usage_columns(fields: Fields) -> Row:
-    get = fields.get
-    return (
-        get("input_tokens"),
-        get("output_tokens"),
-        get("cache_read_tokens"),
-        get("cache_write_tokens"),
-        get("reasoning_tokens"),
-        fields["usage_counted"],
-        get("input_cost"),
-        get("output_cost"),
-        get("cache_read_cost"),
-        get("cache_write_cost"),
-        get("cost"),
-        get("reported_cost"),
-        get("cost_source", ""),
-        get("cost_note", ""),
-        get("ttft_ns"),
-        get("queue_ns"),
-        get("prefill_ns"),
-        get("decode_ns"),
-    )
-
-
-def _session_columns(fields: Fields, origin: Origin) -> Row:
-    get = fields.get
-    return (
-        get("finish_reason", ""),
-        get("response_id", ""),
-        get("session_id", ""),
-        get("user_id", ""),
-        get("tags", []),
-        get("prompt_name", ""),
-        get("prompt_version", ""),
-        get("tool_name", ""),
-        gpu_uuids(fields["gpu_uuids"]) if "gpu_uuids" in fields else origin.gpu_uuids,
-    )
-
-
-def _content_columns(fields: Fields) -> Row:
-    get = fields.get
-    return (
-        get("input", ""),
-        get("output", ""),
-        get("documents", ""),
-        get("input_preview", ""),
-        get("output_preview", ""),
-    )
-
-
-def _read_events(span: Span, limits: Limits, truncated: list[str], start: int) -> list[Event]:
-    """Events in the order of their times; an absurd time becomes the span's start."""
-    events: list[Event] = []
-    for event in span.events:
-        if len(events) >= limits.max_events:
-            truncated.append("events")
-            break
+def _add_events(row: Fields, span: Span, limits: Limits, truncated: list[str]) -> list[Event]:
+    """Add events in the order of their times; an absurd time becomes the span's start."""
+    start = span.start_time_unix_nano
+    found: list[tuple[int, str, Attributes]] = []
+    for event in span.events[: limits.max_events]:
         at = event.time_unix_nano
         if not start // 2 < at < start * 2:
             at = start
-        events.append((at, event.name[:MAX_LABEL_CHARS], read_attributes(event.attributes, limits, truncated)))
-    events.sort(key=_event_time)
-    return events
+        found.append((at, event.name[:MAX_LABEL_CHARS], read_attributes(event.attributes, limits, truncated)))
+    if len(span.events) > limits.max_events:
+        truncated.append("events")
+    found.sort(key=itemgetter(0))
+    row["events.time"] = [at for at, _, _ in found]
+    row["events.name"] = [name for _, name, _ in found]
+    row["events.attributes"] = [attributes.texts for _, _, attributes in found]
+    return [(at, name, attributes.values) for at, name, attributes in found]
 
 
-def _event_time(event: Event) -> int:
-    return event[0]
-
-
-def _link_columns(span: Span, limits: Limits, truncated: list[str]) -> Row:
+def _add_links(row: Fields, span: Span, limits: Limits, truncated: list[str]) -> None:
     links = span.links[: limits.max_links]
     if len(span.links) > limits.max_links:
         truncated.append("links")
-    return (
-        [link.trace_id.hex() for link in links],
-        [link.span_id.hex() for link in links],
-        [texts(read_attributes(link.attributes, limits, truncated)) for link in links],
-    )
+    row["links.trace_id"] = [link.trace_id.hex() for link in links]
+    row["links.span_id"] = [link.span_id.hex() for link in links]
+    row["links.attributes"] = [read_attributes(link.attributes, limits, truncated).texts for link in links]
 
 
 def _mark_entries(batch: _Batch) -> None:

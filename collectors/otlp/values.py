@@ -1,7 +1,7 @@
 """Attribute values from protobuf to Python."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -24,8 +24,18 @@ def python_value(value: AnyValue) -> Value:
     return getattr(value, which)
 
 
-def read_attributes(pairs: Iterable[KeyValue], limits: Limits, truncated: list[str]) -> dict[str, Value]:
-    """Attributes by key, the last of a repeated key. What was cut is named in `truncated` by its key.
+_SCALARS = frozenset({"int_value", "double_value", "bool_value", "string_value"})
+
+
+class Attributes(NamedTuple):
+    """Attributes by key: as values that mean something, and as the texts that the tables hold."""
+
+    values: dict[str, Value]
+    texts: dict[str, str]
+
+
+def read_attributes(pairs: Iterable[KeyValue], limits: Limits, truncated: list[str]) -> Attributes:
+    """Attributes of one owner, the last of a repeated key. What was cut is named in `truncated` by its key.
 
     "attributes" in `truncated` stands for keys that were dropped: too many, or longer than a key may be.
     """
@@ -33,32 +43,34 @@ def read_attributes(pairs: Iterable[KeyValue], limits: Limits, truncated: list[s
     surely_fits = limits.max_attribute_bytes // 4
     max_key = limits.max_key_chars
     values: dict[str, Value] = {}
+    # Only what is no string: the texts are a copy of the values with these on top.
+    others: dict[str, str] = {}
     for pair in pairs:
+        key = pair.key
+        if len(key) > max_key:
+            truncated.append("attributes")
+            continue
         any_value = pair.value
         text = any_value.string_value
         if text:
-            key = pair.key
             if len(text) > surely_fits and not fits(text, limits.max_attribute_bytes):
                 text = cut(text, limits.max_attribute_bytes)
-                truncated.append(key[:max_key])
-            if len(key) <= max_key:
-                values[key] = text
-                continue
-        elif len(pair.key) <= max_key:
+                truncated.append(key)
+            values[key] = text
+            continue
+        which = any_value.WhichOneof("value")
+        if which in _SCALARS:
+            value = getattr(any_value, which)
+        else:
             value = python_value(any_value)
             if any_value.ByteSize() > limits.max_attribute_bytes:
                 # A structured value over the cap becomes its JSON text, cut.
                 value = cut(to_text(value), limits.max_attribute_bytes)
-                truncated.append(pair.key)
-            values[pair.key] = value
-            continue
-        truncated.append("attributes")
+                truncated.append(key)
+        values[key] = value
+        others[key] = to_text(value)
     if len(values) > limits.max_attributes:
         truncated.append("attributes")
         values = dict(list(values.items())[: limits.max_attributes])
-    return values
-
-
-def texts(values: dict[str, Value]) -> dict[str, str]:
-    """Attributes as the tables hold them."""
-    return {key: value if type(value) is str else to_text(value) for key, value in values.items()}
+        others = {key: text for key, text in others.items() if key in values}
+    return Attributes(values, values | others)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from collectors.semconv.convert import from_json, label
-from collectors.semconv.messages import Message, messages_of
+from collectors.semconv.convert import from_json, label, parse_json
+from collectors.semconv.messages import Message, are_canonical, messages_of, sure_messages_of
 from collectors.text import clean, to_json, to_text
 
 PREVIEW_CHARS = 200
@@ -18,6 +18,19 @@ def content_of(value: Any, role: str) -> tuple[str, str]:
         return to_json(messages), preview(messages, role)
     text = to_text(value)
     return text, clean(text[:PREVIEW_CHARS])
+
+
+def messages_column(value: Any, role: str) -> tuple[str, list[Message]]:
+    """Messages of a value that its key says to be messages, and their text for the column where it need not be written.
+
+    The text is "" where it is not the sender's own: another shape, or escapes that a search for words would miss.
+    """
+    if isinstance(value, str) and value.startswith("["):
+        parsed = parse_json(value)
+        if parsed is not None and are_canonical(parsed):
+            as_sent = "\\u" not in value and "NaN" not in value and "Infinity" not in value
+            return value if as_sent else "", parsed
+    return "", sure_messages_of(value, role)
 
 
 def preview(messages: list[Message], role: str) -> str:

@@ -27,6 +27,8 @@ MAX_TAGS = 64
 # A value is unwrapped as often as libraries have been seen to encode it: JSON in JSON in a JSON string.
 MAX_UNWRAPS = 3
 
+_JSON_STARTS = frozenset('"[{ \t\r\n')
+_DECODER = json.JSONDecoder()
 _RUST_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|µs|us|ms|s)")
 _UNIT_NS = {"ns": 1, "µs": 1_000, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
@@ -40,6 +42,8 @@ def label(value: Value) -> str | None:
     """Short text: a name, an id, a reason."""
     if isinstance(value, str):
         text = value.strip()
+        if text.isascii() and len(text) <= MAX_LABEL_CHARS:
+            return text or None
     elif isinstance(value, int | float) and not isinstance(value, bool):
         text = str(value)
     else:
@@ -57,7 +61,7 @@ def type_name(value: Value) -> str | None:
 
 def json_label(value: Value) -> str | None:
     """A label that came as a JSON string (`"\\"gpt-4o\\""`) or plain."""
-    return label(from_json(value))
+    return label(from_json(value) if isinstance(value, str) and value[:1] in _JSON_STARTS else value)
 
 
 def first_label(value: Value) -> str | None:
@@ -164,7 +168,7 @@ def labels(value: Value) -> list[str] | None:
 def from_json(value: Value) -> Value:
     """What a string holds as JSON, unwrapped as long as that is a string that holds JSON; else the value as it is."""
     for _ in range(MAX_UNWRAPS):
-        if not isinstance(value, str) or (value[:1] not in ('"', "[", "{") and not value[:1].isspace()):
+        if not isinstance(value, str) or value[:1] not in _JSON_STARTS:
             break
         parsed = parse_json(value)
         if parsed is None:
@@ -175,10 +179,12 @@ def from_json(value: Value) -> Value:
 
 def parse_json(text: str) -> Value | None:
     """JSON's value, None where the text is not JSON (or is `null`)."""
+    text = text.strip()
     try:
-        return json.loads(text)
+        value, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         return None
+    return value if end == len(text) else None
 
 
 def one_of(meanings: Mapping[str, str]) -> Converter:

@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 from collectors.pricing import ModelPrice, price
-from collectors.semconv.content import content_of, documents_of, embedded_texts, preview
+from collectors.semconv.content import content_of, documents_of, embedded_texts, messages_column, preview
 from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
-from collectors.semconv.messages import Message, messages_of, parts_of, sure_messages_of
+from collectors.semconv.messages import Message, messages_of, parts_of
 from collectors.semconv.providers import fold
-from collectors.semconv.table import RANKS_PER_DIALECT, unflatten
+from collectors.semconv.table import RANKS_PER_DIALECT, Path, unflatten
 from collectors.text import to_json, to_text
 
 Fields = dict[str, Any]
@@ -80,7 +80,7 @@ def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int]
     `behind` is added to every rank, so that a later call yields to an earlier one.
     """
     known = INDEX.known
-    flat: dict[tuple[int, str], list[tuple[tuple[str | int, ...], Any]]] = {}
+    flat: dict[tuple[int, str], list[tuple[Path, Any]]] = {}
     for key, value in attributes.items():
         hit = known[key] if key in known else INDEX.learn(key)
         if hit is None:
@@ -94,7 +94,10 @@ def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int]
             for name, each in (convert(value) or _NOTHING).items():
                 _take(fields, ranks, name, rank + RANKS_PER_DIALECT // 2, each)
         elif field not in ranks or ranks[field] > rank:
-            _take(fields, ranks, field, rank, convert(value))
+            converted = convert(value)
+            if converted is not None:
+                ranks[field] = rank
+                fields[field] = converted
     for (rank, field), items in flat.items():
         _take(fields, ranks, field, rank, unflatten(items))
 
@@ -216,13 +219,7 @@ def _settle_first_token(fields: Fields, said: EventMeaning, start_ns: int) -> No
 
 def _settle_content(fields: Fields, said: EventMeaning) -> None:
     fields["input"], fields["input_preview"] = _input(fields, said)
-    output = _output_messages(fields, said)
-    if output:
-        fields["output"], fields["output_preview"] = to_json(output), preview(output, "assistant")
-        if "finish_reason" not in fields:
-            fields["finish_reason"] = next((each["finish_reason"] for each in output if "finish_reason" in each), "")
-    elif "output" in fields:
-        fields["output"], fields["output_preview"] = content_of(fields["output"], "assistant")
+    fields["output"], fields["output_preview"] = _output(fields, said)
     if fields["kind"] == "embedding":
         # Vectors are no text: they stay among the attributes.
         fields["output"] = fields["output_preview"] = ""
@@ -231,26 +228,38 @@ def _settle_content(fields: Fields, said: EventMeaning) -> None:
 
 
 def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
-    messages: list[Message] = []
+    """Text and preview: of messages, else of what was embedded, else of whatever the span took."""
     if "input_messages" in fields:
-        messages = sure_messages_of(fields["input_messages"], "user")
+        text, messages = messages_column(fields["input_messages"], "user")
     elif said.input_messages:
-        messages = said.input_messages
+        text, messages = "", said.input_messages
     elif "embedded_texts" in fields:
         return content_of(embedded_texts(fields["embedded_texts"]), "user")
     elif "input" in fields:
         return content_of(fields["input"], "user")
+    else:
+        text, messages = "", []
     if "system_instructions" in fields and not any(message["role"] == "system" for message in messages):
-        messages = [*_system(fields["system_instructions"]), *messages]
-    return (to_json(messages), preview(messages, "user")) if messages else ("", "")
+        text, messages = "", [*_system(fields["system_instructions"]), *messages]
+    if not messages:
+        return "", ""
+    return text or to_json(messages), preview(messages, "user")
+
+
+def _output(fields: Fields, said: EventMeaning) -> tuple[str, str]:
+    if "output_messages" in fields:
+        text, messages = messages_column(fields["output_messages"], "assistant")
+    elif said.output_messages:
+        text, messages = "", said.output_messages
+    elif "output" in fields:
+        return content_of(fields["output"], "assistant")
+    else:
+        return "", ""
+    if "finish_reason" not in fields:
+        fields["finish_reason"] = next((each["finish_reason"] for each in messages if "finish_reason" in each), "")
+    return text or to_json(messages), preview(messages, "assistant")
 
 
 def _system(instructions: Any) -> list[Message]:
     found = messages_of(instructions, "system")
     return found if found is not None else [{"role": "system", "parts": parts_of(instructions)}]
-
-
-def _output_messages(fields: Fields, said: EventMeaning) -> list[Message]:
-    if "output_messages" in fields:
-        return sure_messages_of(fields["output_messages"], "assistant")
-    return said.output_messages

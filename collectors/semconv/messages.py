@@ -33,6 +33,9 @@ _ROLE_OF_TYPE = {
 _LISTS = ("messages", "input", "contents", "prompt", "choices", "output", "generations", "candidates")
 # Messages nest in wrappers (`message`, `data`, `kwargs`); a hostile value may nest without end.
 _MAX_WRAPPERS = 4
+_CANONICAL_ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+_PLAIN_ROLES = _CANONICAL_ROLES - {"tool"}
+_MESSAGE_KEYS = frozenset({"role", "parts", "finish_reason"})
 _DECODER = json.JSONDecoder()
 
 
@@ -59,8 +62,33 @@ def messages_of(value: Any, default_role: str) -> list[Message] | None:
     return None
 
 
+def are_canonical(value: Any) -> bool:
+    """Whether a parsed value is messages in the canonical shape already, as current senders write them."""
+    return type(value) is list and all(map(_is_canonical, value))
+
+
+def _is_canonical(message: Any) -> bool:
+    if type(message) is not dict or message.get("role") not in _CANONICAL_ROLES or not message.keys() <= _MESSAGE_KEYS:
+        return False
+    parts = message.get("parts")
+    return type(parts) is list and all(map(_is_canonical_part, parts))
+
+
+def _is_canonical_part(part: Any) -> bool:
+    if type(part) is not dict:
+        return False
+    kind = part.get("type")
+    if kind in ("text", "reasoning"):
+        return type(part.get("content")) is str
+    if kind == "tool_call":
+        return type(part.get("name")) is str and type(part.get("arguments")) is not str
+    return kind == "tool_call_response" and "response" in part
+
+
 def sure_messages_of(value: Any, default_role: str) -> list[Message]:
     """Canonical messages of a value that its key says to be messages: what has no shape becomes a text."""
+    if are_canonical(value):
+        return list(value)
     found = messages_of(value, default_role)
     if found is not None:
         return found
@@ -124,6 +152,11 @@ def message_of(item: Any, default_role: str, depth: int = 0) -> Message:
     """One canonical message of whatever stands for one."""
     if not isinstance(item, dict):
         return {"role": default_role, "parts": parts_of(item)}
+    if len(item) == 2 and item.get("role") in _PLAIN_ROLES:
+        text = item.get("content")
+        # The commonest message by far.
+        if isinstance(text, str) and text[:1] != "[":
+            return {"role": item["role"], "parts": [{"type": "text", "content": text}] if text else []}
     inner = item.get("message", item.get("data", item.get("kwargs")))
     if isinstance(inner, dict) and depth < _MAX_WRAPPERS and "role" not in item:
         class_path = item.get("id")

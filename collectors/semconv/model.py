@@ -1,39 +1,23 @@
 """A model's name as columns."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any
 
 from collectors.model_names import parse
 
 
-class ModelColumns(NamedTuple):
-    """What the name states; '' and None where it does not. Parameters in billions."""
-
-    family: str = ""
-    variant: str = ""
-    params_b: float | None = None
-    active_params_b: float | None = None
-    quantization: str = ""
-    bits: float | None = None
-    format: str = ""
-    adapter: str = ""
-
-
-NO_MODEL = ModelColumns()
-
-
 # A busy deployment answers with tens of names, adapters included thousands; an entry is about 1 kB.
 @lru_cache(maxsize=8_192)
-def model_columns(name: str) -> ModelColumns:
-    """Columns of a model's name; several variants are joined by a comma."""
+def model_columns(name: str) -> dict[str, Any]:
+    """Columns of a model's name, shared between calls: not to be changed. Several variants are joined by a comma."""
     said = parse(name)
-    return ModelColumns(
-        family=said.family or "",
-        variant=",".join(said.variant),
-        params_b=said.params_total,
-        active_params_b=said.params_active,
-        quantization=said.quantization or "",
-        bits=said.bits,
-        format=said.format or "",
-        adapter=said.adapter or "",
-    )
+    return {
+        "model_family": said.family or "",
+        "model_variant": ",".join(said.variant),
+        "model_params_b": said.params_total,
+        "model_active_params_b": said.params_active,
+        "model_quantization": said.quantization or "",
+        "model_bits": said.bits,
+        "model_format": said.format or "",
+        "adapter": said.adapter or "",
+    }

@@ -93,13 +93,17 @@ class Dialect:
     operations: Mapping[str, str] = field(default_factory=dict)
 
 
+# Where a flat key's value belongs in its field: the steps to its parent, and its own.
+Path = tuple[tuple[str | int, ...], str | int]
+
+
 class Hit(NamedTuple):
     """What a key means. `path` is where in its field a flat key's value belongs, None for a plain key."""
 
     field: str
     rank: int
     convert: Converter
-    path: tuple[str | int, ...] | None
+    path: Path | None
     dialect: str
 
 
@@ -156,33 +160,39 @@ class Index:
             elif segment not in _WRAPPERS:
                 path.append(segment)
         name, rank, dialect = flat
-        return Hit(name, rank, convert.present, tuple(path), dialect)
+        return Hit(name, rank, convert.present, (tuple(path[:-1]), path[-1]), dialect)
 
 
-def unflatten(items: list[tuple[tuple[str | int, ...], Any]]) -> Any:
+def unflatten(items: list[tuple[Path, Any]]) -> Any:
     """Nested lists and objects of flat keys' paths and values. Indexes give the order; gaps close, so a huge one costs
     nothing.
 
     Where one key contradicts another (`a.0` and `a.0.b`), the first to come stays.
     """
     root: dict[str | int, Any] = {}
-    for path, value in items:
+    # (parent, step) of each node below the root, in the order in which they were made: parents before children.
+    made: list[tuple[dict[str | int, Any], str | int]] = []
+    for (head, last), value in items:
         node = root
-        for step in path[:-1]:
-            below = node.setdefault(step, {})
-            if not isinstance(below, dict):
+        for step in head:
+            below = node.get(step)
+            if below is None:
+                below = node[step] = {}
+                made.append((node, step))
+            elif type(below) is not dict:
                 break
             node = below
         else:
-            if path:
-                node.setdefault(path[-1], value)
-    return _ordered(root)
+            if last not in node:
+                node[last] = value
+    for parent, step in reversed(made):
+        parent[step] = _in_order(parent[step])
+    return _in_order(root)
 
 
-def _ordered(node: Any) -> Any:
-    if not isinstance(node, dict):
-        return node
-    # `0` of a list that holds bare values (`documents.0.document.content` has names below its numbers).
-    if node and all(isinstance(key, int) for key in node):
-        return [_ordered(node[key]) for key in sorted(node)]
-    return {str(key): _ordered(value) for key, value in node.items()}
+def _in_order(node: dict[str | int, Any]) -> Any:
+    """A list where all keys are numbers, else an object whose keys are texts."""
+    kinds = set(map(type, node))
+    if kinds == {int}:
+        return [node[key] for key in sorted(node)]  # type: ignore[type-var]  # all of them are int
+    return {str(key): value for key, value in node.items()} if int in kinds else node

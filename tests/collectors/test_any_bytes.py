@@ -84,8 +84,7 @@ def decode(signal: str, body: bytes, content_type: str, now_ns: int = NOW) -> li
     """Rows of a body; none where it is malformed."""
     try:
         decoded = DECODERS[signal].decode(body, content_type=content_type, limits=Limits(), now_ns=now_ns)
-    except Malformed as malformed:
-        assert len(str(malformed)) > 20
+    except Malformed:
         return []
     found = rows(decoded.columns)
     assert len(found) == decoded.accepted
