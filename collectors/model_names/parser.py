@@ -75,11 +75,7 @@ def parse_uncached(name: str) -> ModelName:
     params, active = reading.params, reading.active
     if family == "llama" and (reading.version or "").startswith("4") and active is None:
         params, active = None, params  # llama 4 names say how many parameters are active
-    adapter, base_model = route.adapter, route.base_model
-    if adapter is None and "lora" in variants:
-        adapter, base_model = text, _adapted_model(core, reading)
-    elif base_model is None:
-        base_model = _second_family(core, reading)
+    adapter, base_model = _lineage(text, core, route, reading)
     return ModelName(
         provider=provider,
         org=route.org,
@@ -139,7 +135,7 @@ def _is_model(route: Route, reading: Reading, *, has_weights: bool) -> bool:
         return not reading.is_weak or is_told or is_plain
     is_versioned = route.org is not None and reading.version is not None and "lora" not in reading.variants
     is_stated = stated or is_versioned or (has_weights and not route.is_file)
-    return route.core.isascii() and is_stated and _unlisted_family(reading) is not None
+    return is_stated and _unlisted_family(reading) is not None
 
 
 def _unlisted(text: str, route: Route, reading: Reading, container: str | None) -> ModelName:
@@ -173,8 +169,9 @@ def _open_maker(family: str, reading: Reading, text: str) -> str | None:
     is_sized = reading.params is not None and bool(reading.variants - {"latest"})
     if family in OPEN_FAMILIES and (text.startswith("open-") or (has_api_word and not is_sized)):
         return OPEN_FAMILIES[family]
-    is_attached = reading.version_at == reading.family_at and reading.params is None and family in OLLAMA_FAMILIES
-    return "ollama" if text in OLLAMA_LIBRARY or (is_attached and reading.tier not in HOSTED_TIERS) else None
+    is_tag = reading.version_at == reading.family_at and reading.params is None and len(reading.words) <= 2
+    is_tag = is_tag and family in OLLAMA_FAMILIES and reading.tier not in HOSTED_TIERS
+    return "ollama" if is_tag or text in OLLAMA_LIBRARY else None
 
 
 def _unlisted_family(reading: Reading) -> str | None:
@@ -189,6 +186,13 @@ def _unlisted_family(reading: Reading) -> str | None:
         if len(family) == 2:
             break
     return "-".join(family) or None
+
+
+def _lineage(text: str, core: str, route: Route, reading: Reading) -> tuple[str | None, str | None]:
+    """(adapter, base model). A name that calls itself an adapter is the adapter."""
+    if route.adapter is None and "lora" in reading.variants:
+        return text, _adapted_model(core, reading)
+    return route.adapter, route.base_model or _second_family(core, reading)
 
 
 def _adapted_model(core: str, reading: Reading) -> str | None:
@@ -206,7 +210,7 @@ def _adapted_model(core: str, reading: Reading) -> str | None:
     after = words[end + 1].text if end + 1 < len(words) else ""
     if before not in _ADAPTER_WORDS and after not in _ADAPTER_WORDS:
         return None
-    return core[words[reading.family_at].start : words[end].end]
+    return core[words[reading.family_at].start : words[end].end] or None
 
 
 def _second_family(core: str, reading: Reading) -> str | None:
@@ -221,5 +225,5 @@ def _second_family(core: str, reading: Reading) -> str | None:
         end = at
         if not attached[2] and at + 1 < len(words) and re.fullmatch(r"\d(?:\.\d+)?", words[at + 1].text):
             end = at + 1
-        return core[words[at].start : words[end].end].lower()
+        return core[words[at].start : words[end].end].lower() or None
     return None

@@ -98,6 +98,23 @@ def test_a_number_or_word_of_another_kind_is_not_taken_for_the_field(name: str, 
         assert getattr(parse(name), field) is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acme-7.5b1-chat",
+        "acme-r1.2.3b",
+        "acme-1.2.3.4bit",
+        "acme-a1.2.3b",
+        "qwen" + "9" * 400,
+        "9" * 400 + "b",
+        "v1.p.2",
+    ],
+)
+def test_a_malformed_number_is_read_as_far_as_it_goes(name: str) -> None:
+    sizes = (parse(name).params_total, parse(name).params_active, parse(name).bits)
+    assert all(size is None or size < 1_000 for size in sizes)
+
+
 def test_one_repository_is_the_same_model_on_the_hub_and_on_a_router() -> None:
     hub, router = parse("Qwen/Qwen3-32B"), parse("qwen/qwen3-32b")
     assert (hub.provider, hub.format) == ("huggingface", "safetensors")

@@ -280,6 +280,8 @@ def test_no_name_and_no_count_raises_and_none_has_a_reason(
 
 
 def test_names_made_up_by_a_sender_do_not_pile_up_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    caches = (pricing._resolve, pricing._rates, pricing._override_rates, parser._parse_cached)
+    assert all(cache.cache_parameters()["maxsize"] for cache in caches)
     # Small caches, so that a short flood turns them over: what then still grows is kept somewhere without a bound.
     monkeypatch.setattr(pricing, "_resolve", lru_cache(maxsize=64)(pricing._resolve.__wrapped__))
     monkeypatch.setattr(parser, "_parse_cached", lru_cache(maxsize=64)(parser._parse_cached.__wrapped__))
