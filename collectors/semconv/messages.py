@@ -68,10 +68,12 @@ def are_canonical(value: Any) -> bool:
 
 
 def _is_canonical(message: Any) -> bool:
-    if type(message) is not dict or message.get("role") not in _CANONICAL_ROLES or not message.keys() <= _MESSAGE_KEYS:
+    if type(message) is not dict or not message.keys() <= _MESSAGE_KEYS:
         return False
-    parts = message.get("parts")
-    return type(parts) is list and all(map(_is_canonical_part, parts))
+    role, parts = message.get("role"), message.get("parts")
+    if type(role) is not str or role not in _CANONICAL_ROLES or type(parts) is not list:
+        return False
+    return type(message.get("finish_reason", "")) is str and all(map(_is_canonical_part, parts))
 
 
 def _is_canonical_part(part: Any) -> bool:
@@ -152,11 +154,11 @@ def message_of(item: Any, default_role: str, depth: int = 0) -> Message:
     """One canonical message of whatever stands for one."""
     if not isinstance(item, dict):
         return {"role": default_role, "parts": parts_of(item)}
-    if len(item) == 2 and item.get("role") in _PLAIN_ROLES:
-        text = item.get("content")
+    if len(item) == 2:
+        role, text = item.get("role"), item.get("content")
         # The commonest message by far.
-        if isinstance(text, str) and text[:1] != "[":
-            return {"role": item["role"], "parts": [{"type": "text", "content": text}] if text else []}
+        if type(role) is str and role in _PLAIN_ROLES and type(text) is str and text[:1] != "[":
+            return {"role": role, "parts": [{"type": "text", "content": text}] if text else []}
     inner = item.get("message", item.get("data", item.get("kwargs")))
     if isinstance(inner, dict) and depth < _MAX_WRAPPERS and "role" not in item:
         class_path = item.get("id")

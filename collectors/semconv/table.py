@@ -194,5 +194,5 @@ def _in_order(node: dict[str | int, Any]) -> Any:
     """A list where all keys are numbers, else an object whose keys are texts."""
     kinds = set(map(type, node))
     if kinds == {int}:
-        return [node[key] for key in sorted(node)]  # type: ignore[type-var]  # all of them are int
+        return [node[key] for key in sorted(node)]
     return {str(key): value for key, value in node.items()} if int in kinds else node

@@ -40,41 +40,16 @@ trees = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
+MESSAGE_KEYS = (
+    "role content parts type text tool_calls function name arguments message id messages choices input image_url source "
+    "data kwargs lc tool_call_id response"
+).split()
+MESSAGE_WORDS = ["text", "assistant", "tool_call", "image", "user", "tool", "human", "function_call", 1]
 message_like = st.recursive(
     scalars,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "role",
-                    "content",
-                    "parts",
-                    "type",
-                    "text",
-                    "tool_calls",
-                    "function",
-                    "name",
-                    "arguments",
-                    "message",
-                    "id",
-                ]
-                + [
-                    "messages",
-                    "choices",
-                    "input",
-                    "image_url",
-                    "source",
-                    "data",
-                    "kwargs",
-                    "lc",
-                    "tool_call_id",
-                    "response",
-                ]
-            ),
-            inner | st.sampled_from(["text", "tool_call", "image", "user", "tool", "human", "function_call", 1]),
-            max_size=5,
-        )
+        | st.dictionaries(st.sampled_from(MESSAGE_KEYS), inner | st.sampled_from(MESSAGE_WORDS), max_size=5)
     ),
     max_leaves=14,
 )
