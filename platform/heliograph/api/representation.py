@@ -69,7 +69,8 @@ def _field(hint: Any, **options: Any) -> serializers.Field[Any, Any, Any, Any]:
         return _field(inner, allow_null=True)
     if get_origin(hint) is tuple:
         inner = get_args(hint)[0]
-        if is_dataclass(inner):
+        is_row = is_dataclass(inner)
+        if is_row:
             return serializer_of(inner)(many=True, **options)
         return serializers.ListField(child=_field(inner), **options)
     if get_origin(hint) is dict:

@@ -135,11 +135,15 @@ LIMIT %(limit)s
 SCORES_BY_PROMPT = """
 SELECT
     s.release AS release,
-    if(s.dataset_item_id != '', s.dataset_item_id, toString(p.prompt)) AS key,
+    multiIf(
+        s.dataset_item_id != '', concat('row ', s.dataset_item_id),
+        p.span_id != '', concat('prompt ', toString(p.prompt)),
+        concat('score ', s.trace_id, s.span_id, s.score_id)
+    ) AS key,
     avg(s.value) AS value,
     any(s.trace_id) AS trace_id
 FROM (
-    SELECT release, dataset_item_id, trace_id, span_id, assumeNotNull(value) AS value
+    SELECT release, dataset_item_id, trace_id, span_id, score_id, assumeNotNull(value) AS value
     FROM scores FINAL
     WHERE project_id = %(project_id)s AND name = %(name)s AND service = %(service)s AND release IN %(releases)s
         AND value IS NOT NULL
@@ -215,7 +219,7 @@ def paired_scores(
     """Return the values of a score under two releases of a service, paired where both answered the same prompt.
 
     Several answers of a release to one prompt count as their mean, so that a frequent prompt weighs as one. A score
-    whose span is gone is in neither the pairs nor the values.
+    whose prompt is not stored stands in the values only.
     """
     if baseline == candidate:
         raise InvalidFilterError("candidate", "must be another release than the baseline")

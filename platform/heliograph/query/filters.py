@@ -13,6 +13,8 @@ from typing import Self
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A year and a day: the longest comparison anybody draws; it bounds the partitions that one question opens.
 MAX_RANGE = timedelta(days=366)
+# Nanoseconds since the epoch in 64 bits end in 2262; the margins of a question stay below.
+_BEYOND = datetime(2262, 1, 1, tzinfo=UTC)
 # A set of alternatives is chosen by a person from a list.
 MAX_VALUES = 100
 MAX_VALUE_CHARACTERS = 1_000
@@ -55,6 +57,8 @@ class TimeRange:
         for name in ("start", "end"):
             if getattr(self, name).tzinfo is None:
                 raise InvalidFilterError(name, "needs a UTC offset, such as 2026-01-31T12:00:00Z")
+            if not EPOCH <= getattr(self, name) < _BEYOND:
+                raise InvalidFilterError(name, "must lie between 1970 and 2262")
         if self.end <= self.start:
             raise InvalidFilterError("end", "must be after start")
         if self.end - self.start > MAX_RANGE:

@@ -37,7 +37,7 @@ class Document:
 
 def parse_messages(stored: str) -> tuple[Message, ...]:
     """Return the messages of a stored input or output; a plain text is one message with the role ''."""
-    if not stored:
+    if stored in ("", "[]"):
         return ()
     turns = _objects(stored)
     if not turns or not all("parts" in turn or "role" in turn for turn in turns):

@@ -205,7 +205,7 @@ SCORES = """
 SELECT {columns}
 FROM scores FINAL
 WHERE project_id = %(project_id)s AND {where}
-ORDER BY time DESC, name DESC, score_id DESC
+ORDER BY time DESC, name DESC, score_id DESC, trace_id DESC, span_id DESC
 LIMIT %(limit)s
 {settings}
 """

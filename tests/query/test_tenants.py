@@ -1,0 +1,134 @@
+"""No question about one project is answered with another's rows, whatever ids are named."""
+
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+
+import pytest
+
+from heliograph.query import evaluation, facets, gpu, metrics, overview, scores, spans, traces
+from heliograph.query.filters import RollupFilter, ScoreBound
+from heliograph.query.scores import Score, ScoreFilter
+from tests.query.rows import HOUR, at, llm, new_trace_id, point, span, spans_in_hour, store_rows, store_spans
+
+pytestmark = pytest.mark.usefixtures("store")
+
+Ask = Callable[[int, str, str], object]
+MODULES = (evaluation, facets, gpu, metrics, overview, scores, spans, traces)
+QUESTIONS: dict[Callable[..., object], Ask] = {
+    evaluation.spans_to_evaluate: lambda project, *_: evaluation.spans_to_evaluate(
+        project, evaluation.Watermark(0), datetime.now(UTC) + timedelta(minutes=1)
+    ),
+    evaluation.texts: lambda project, *_: evaluation.texts(project, HOUR, "input"),
+    evaluation.paired_scores: lambda project, *_: (
+        found := evaluation.paired_scores(project, HOUR, "g", "shop", "1", "2"),
+        (*found.pairs, *found.baseline, *found.candidate),
+    )[1],
+    facets.facets: lambda project, *_: [
+        value for values in facets.facets(project, RollupFilter(range=HOUR)).values() for value in values
+    ],
+    gpu.of_trace: lambda project, trace_id, _: gpu.of_trace(project, _SUMMARIES[trace_id]).gpus,
+    metrics.names: lambda project, *_: metrics.names(project, HOUR),
+    metrics.query_metric: lambda project, *_: metrics.query_metric(project, gpu.UTILIZATION, HOUR),
+    overview.summary: lambda project, *_: overview.summary(project, RollupFilter(range=HOUR)).current.requests,
+    overview.series: lambda project, *_: sum(
+        each.measures.requests for each in overview.series(project, RollupFilter(range=HOUR))
+    ),
+    overview.breakdown: lambda project, *_: overview.breakdown(project, RollupFilter(range=HOUR), "service"),
+    scores.names: lambda project, *_: scores.names(project, HOUR),
+    scores.of_trace: lambda project, trace_id, _: scores.of_trace(project, trace_id),
+    scores.of_traces: lambda project, trace_id, _: scores.of_traces(project, [trace_id], HOUR),
+    scores.list_scores: lambda project, *_: scores.list_scores(project, _GROUNDED).items,
+    scores.series: lambda project, *_: scores.series(project, _GROUNDED),
+    scores.by_group: lambda project, *_: scores.by_group(project, _GROUNDED, "service"),
+    scores.total: lambda project, *_: scores.total(project, _GROUNDED).scored,
+    scores.distribution: lambda project, *_: scores.distribution(project, _GROUNDED),
+    scores.worst: lambda project, *_: scores.worst(project, _GROUNDED),
+    spans.list_spans: lambda project, *_: spans.list_spans(project, spans_in_hour()).items,
+    spans.get_span: spans.get_span,
+    spans.spans_of_trace: lambda project, trace_id, _: spans.spans_of_trace(
+        project, trace_id, _SUMMARIES[trace_id].minutes, 10
+    ),
+    traces.list_traces: lambda project, *_: traces.list_traces(project, spans_in_hour()).items,
+    traces.get_trace: lambda project, trace_id, _: traces.get_trace(project, trace_id),
+    traces.summaries: lambda project, trace_id, _: traces.summaries(project, [trace_id]),
+}
+# It stores and answers nothing; that it stores for its own project only has a test below.
+NO_QUESTION = {scores.write_scores}
+_GROUNDED = ScoreFilter(range=HOUR, name="g")
+_SUMMARIES: dict[str, traces.TraceRow] = {}
+
+
+@pytest.fixture
+def world(project_id: int) -> tuple[int, str, str]:
+    """A project with something of every kind: its id, and the ids of a trace and a span."""
+    trace_id = new_trace_id()
+    call = llm(
+        trace_id, 2, release="1", host="node", gpu_uuids=["GPU"], input="question", input_preview="q", output="answer"
+    )
+    again = llm(new_trace_id(), 3, release="2", input="question", output="answer")
+    store_spans(project_id, span(trace_id, 1), call, again)
+    judged = [
+        Score(
+            score_id="s",
+            trace_id=row["trace_id"],
+            span_id=row["span_id"],
+            time_ns=at(1),
+            name="g",
+            value=0.5,
+            source="api",
+        )
+        for row in (call, again)
+    ]
+    scores.write_scores(project_id, judged, 90)
+    store_rows(project_id, "metric_points", [point(gpu.UTILIZATION, 1, 0.5, host="node", gpu_uuid="GPU")])
+    _SUMMARIES[trace_id] = traces.summaries(project_id, [trace_id])[trace_id]
+    return project_id, trace_id, call["span_id"]
+
+
+def functions_of(module: ModuleType) -> set[Callable[..., object]]:
+    """The module's own public functions that take a project."""
+    found = {function for name, function in inspect.getmembers(module, inspect.isfunction) if not name.startswith("_")}
+    mine = {function for function in found if function.__module__ == module.__name__}
+    return {function for function in mine if "project_id" in inspect.signature(function).parameters}
+
+
+def test_every_function_that_takes_a_project_is_walked() -> None:
+    assert set().union(*(functions_of(module) for module in MODULES)) == set(QUESTIONS) | NO_QUESTION
+
+
+@pytest.mark.parametrize("function", QUESTIONS, ids=lambda function: f"{function.__module__}.{function.__name__}")
+def test_a_project_sees_its_own_and_another_sees_nothing(world: tuple[int, str, str], function: Ask) -> None:
+    project_id, trace_id, span_id = world
+    stranger = project_id + 2**31
+    assert QUESTIONS[function](project_id, trace_id, span_id)
+    assert not QUESTIONS[function](stranger, trace_id, span_id)
+
+
+def test_another_project_s_scores_pick_no_traces(world: tuple[int, str, str]) -> None:
+    project_id, trace_id, _ = world
+    stranger = project_id + 2**31
+    store_spans(stranger, span(trace_id, 1))
+    judged = spans_in_hour(scores=(ScoreBound("g", below=1),))
+    assert [row.trace_id for row in traces.list_traces(project_id, judged).items] == [trace_id]
+    assert not traces.list_traces(stranger, judged).items
+
+
+def test_the_same_trace_id_in_two_projects_is_two_traces(world: tuple[int, str, str]) -> None:
+    project_id, trace_id, span_id = world
+    stranger = project_id + 2**31
+    store_spans(stranger, span(trace_id, 1, name="of the stranger", span_id=span_id))
+    assert traces.get_trace(stranger, trace_id).summary.span_count == 1
+    assert spans.get_span(stranger, trace_id, span_id).name == "of the stranger"
+    assert traces.get_trace(project_id, trace_id).summary.span_count == 2
+
+
+def test_a_score_on_another_project_s_span_takes_nothing_from_it(world: tuple[int, str, str]) -> None:
+    project_id, trace_id, span_id = world
+    stranger = project_id + 2**31
+    mine = Score(score_id="s", trace_id=trace_id, span_id=span_id, time_ns=at(7), name="g", value=0.1, source="api")
+    scores.write_scores(stranger, [mine], 90)
+    [found] = scores.of_trace(stranger, trace_id)
+    assert (found.time_ns, found.service, found.model) == (at(7), "", "")
+    assert [each.value for each in scores.of_trace(project_id, trace_id)] == [0.5]
