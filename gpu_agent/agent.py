@@ -33,6 +33,7 @@ log = logging.getLogger("gpu_agent")
 
 EXIT_OK, EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_OUTDATED = 0, 1, 3, 4
 EVENT_WAIT_S = 0.5
+PHASE_S, MAX_PHASE_S = 0.002, 0.05  # a read takes less than a millisecond; readings of one tick stay close together
 MAX_WAITING_EVENTS = 1000  # events between two exports; a storm is cut, its counters are not
 STOP_TIMEOUT_S = 2.0
 INTERVAL_NAMES = {Interval.FAST: "fast", Interval.MEDIUM: "medium", Interval.SLOW: "slow"}
@@ -84,12 +85,14 @@ class Outbox:
 class Worker:
     """Reads one GPU in its own thread until it is lost or retired."""
 
-    def __init__(self, agent: "Agent", device: Device, state: GpuState) -> None:
+    def __init__(self, agent: "Agent", device: Device, state: GpuState, phase_s: float) -> None:
+        """`phase_s` delays all its readings, so that the workers do not contend for driver and interpreter."""
         self.device = device
         self.state = state
         self.reading_since: float | None = None  # while a read runs; the watchdog looks at it
         self.told_stuck = False
         self._agent = agent
+        self._phase_s = phase_s
         self._retired = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"gpu-{device.entity.uuid}", daemon=True)
 
@@ -111,7 +114,8 @@ class Worker:
         return now - since if since is not None else 0.0
 
     def _run(self) -> None:
-        start = time.monotonic()
+        start = time.monotonic() + self._phase_s
+        self._retired.wait(self._phase_s)
         due = dict.fromkeys((Interval.SLOW, Interval.MEDIUM, Interval.FAST), start)
         try:
             while not self._retired.is_set():
@@ -296,7 +300,8 @@ class Agent:
             if uuid not in workers or not workers[uuid].alive:
                 self._lost.pop(uuid, None)
                 state = self._states.setdefault(uuid, GpuState())
-                workers[uuid] = Worker(self, device, state)
+                phase = min(len(workers) * PHASE_S, MAX_PHASE_S)
+                workers[uuid] = Worker(self, device, state, phase)
                 workers[uuid].start()
         if devices.keys() != self._workers.keys():
             log.info("%d GPUs", len(devices))

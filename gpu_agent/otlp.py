@@ -13,7 +13,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import (
     SeverityNumber,
 )
 from opentelemetry.proto.metrics.v1 import metrics_pb2
-from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, NumberDataPoint
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, NumberDataPoint, ScopeMetrics
 
 from gpu_agent import metrics as m
 from gpu_agent.metrics import EventKind, Kind, Metric
@@ -24,7 +24,7 @@ SEVERITIES = {m.XID: (SEVERITY_NUMBER_ERROR, "ERROR"), m.CRITICAL: (SEVERITY_NUM
 SEVERITIES |= {m.LOST: (SEVERITY_NUMBER_ERROR, "ERROR"), m.IS_STUCK: (SEVERITY_NUMBER_WARN, "WARN")}
 SEVERITIES |= {m.RESTARTED: (SEVERITY_NUMBER_WARN, "WARN"), m.RESET: (SEVERITY_NUMBER_WARN, "WARN")}
 INFO = (SEVERITY_NUMBER_INFO, "INFO")
-MAX_CACHED_ATTRIBUTES = 4096  # a fleet of 16 GPUs has some hundreds; processes come and go
+MAX_TEMPLATES = 4096  # a fleet of 16 GPUs has some hundreds; processes come and go
 
 
 class Stamped(NamedTuple):
@@ -45,33 +45,32 @@ class Encoder:
     def __init__(self, host: Mapping[str, str | int], started_ns: int) -> None:
         self._host = dict(host)
         self._started_ns = started_ns
-        self._attributes: dict[Attributes, list[KeyValue]] = {}
+        self._templates: dict[tuple[Metric, Attributes], NumberDataPoint] = {}
 
     def metrics(self, samples: Iterable[Stamped]) -> tuple[ExportMetricsServiceRequest, int]:
         """A request with all samples and the number of its points."""
-        grouped: dict[Entity, dict[Metric, list[NumberDataPoint]]] = {}
+        request = ExportMetricsServiceRequest()
+        scopes: dict[Entity, ScopeMetrics] = {}
+        series: dict[tuple[Entity, Metric], metrics_pb2.Gauge | metrics_pb2.Sum] = {}
         count = 0
         for time_ns, points in samples:
             for entity, metric, value, attributes in points:
-                point = NumberDataPoint(
-                    time_unix_nano=time_ns,
-                    start_time_unix_nano=0 if metric.kind is Kind.GAUGE else self._started_ns,
-                    attributes=self._key_values(attributes),
-                )
+                found = series.get((entity, metric))
+                if found is None:
+                    if entity not in scopes:
+                        resource = request.resource_metrics.add()
+                        resource.resource.attributes.extend(self._resource(entity))
+                        scopes[entity] = resource.scope_metrics.add()
+                        scopes[entity].scope.name = SCOPE
+                    found = series[entity, metric] = _data(scopes[entity].metrics.add(), metric)
+                template = self._template(metric, attributes)
+                template.time_unix_nano = time_ns
                 if isinstance(value, int):
-                    point.as_int = value
+                    template.as_int = value
                 else:
-                    point.as_double = value
-                grouped.setdefault(entity, {}).setdefault(metric, []).append(point)
+                    template.as_double = value
+                found.data_points.append(template)  # copies it, attributes and all
                 count += 1
-        request = ExportMetricsServiceRequest()
-        for entity, found in grouped.items():
-            resource = request.resource_metrics.add()
-            resource.resource.attributes.extend(self._resource(entity))
-            scope = resource.scope_metrics.add()
-            scope.scope.name = SCOPE
-            for metric, data_points in found.items():
-                _fill(scope.metrics.add(), metric, data_points)
         return request, count
 
     def logs(self, events: Iterable[StampedEvent]) -> tuple[ExportLogsServiceRequest, int]:
@@ -97,23 +96,27 @@ class Encoder:
         merged = self._host | (dict(entity.attributes) if entity else {})
         return _key_values(merged.items())
 
-    def _key_values(self, attributes: Attributes) -> list[KeyValue]:
-        found = self._attributes.get(attributes)
+    def _template(self, metric: Metric, attributes: Attributes) -> NumberDataPoint:
+        """A point of the series to be filled and copied: a third of the cost of building one."""
+        found = self._templates.get((metric, attributes))
         if found is None:
-            if len(self._attributes) >= MAX_CACHED_ATTRIBUTES:
-                self._attributes.clear()
-            found = self._attributes[attributes] = _key_values(attributes)
+            if len(self._templates) >= MAX_TEMPLATES:
+                self._templates.clear()
+            start = 0 if metric.kind is Kind.GAUGE else self._started_ns
+            found = NumberDataPoint(start_time_unix_nano=start, attributes=_key_values(attributes))
+            self._templates[metric, attributes] = found
         return found
 
 
-def _fill(message: metrics_pb2.Metric, metric: Metric, points: list[NumberDataPoint]) -> None:
+def _data(message: metrics_pb2.Metric, metric: Metric) -> metrics_pb2.Gauge | metrics_pb2.Sum:
+    """Fill in what a metric's points share and return what takes the points."""
     message.name, message.unit, message.description = metric.name, metric.unit, metric.description
     if metric.kind is Kind.GAUGE:
-        message.gauge.data_points.extend(points)
-        return
+        message.gauge.SetInParent()
+        return message.gauge
     message.sum.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE
     message.sum.is_monotonic = metric.kind is Kind.COUNTER
-    message.sum.data_points.extend(points)
+    return message.sum
 
 
 def _key_values(pairs: Iterable[tuple[str, str | int]]) -> list[KeyValue]:

@@ -22,7 +22,7 @@ class Unit:
         self.entity = entity
         self.sample = Sample()
         self._missing: set[Source | FieldKey | str] = set()
-        self._results: dict[Call, Any] = {}
+        self._results: dict[tuple[str, tuple[int, ...]], Any] = {}
 
     def begin(self, sample: Sample, fresh: bool) -> None:
         """Start a read into `sample`; `fresh` asks again for what was not supported before."""
@@ -75,7 +75,7 @@ class Unit:
     def _called(self, source: Call) -> int | float | None:
         if source in self._missing:
             return None
-        whole = source._replace(scale=1, part=None)
+        whole = (source.function, source.arguments)  # one call may serve several rows
         try:
             if whole not in self._results:
                 self._results[whole] = library.call(source.function, self.handle, *source.arguments)

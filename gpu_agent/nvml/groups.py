@@ -43,6 +43,9 @@ THROTTLE_BITS = {
     0x80: "hw_power_brake_slowdown",
     0x100: "display_clock_setting",
 }  # 0x1 is idleness, not throttling
+THROTTLE_ATTRIBUTES: tuple[tuple[int, Attributes], ...] = tuple(
+    (bit, (("gpu.throttle.reason", reason),)) for bit, reason in THROTTLE_BITS.items()
+)
 
 RECOVERY_ACTION_FIELD = 230
 RECOVERY_ACTIONS = (
@@ -92,8 +95,8 @@ def throttle_reasons(reader: Reader) -> Iterator[Point]:
         bits = reader.call("nvmlDeviceGetCurrentClocksEventReasons", reader.handle)
     except Unsupported:  # the name before driver 535
         bits = reader.call("nvmlDeviceGetCurrentClocksThrottleReasons", reader.handle)
-    for bit, reason in THROTTLE_BITS.items():
-        yield Point(reader.entity, m.THROTTLE_ACTIVE, int(bool(bits & bit)), (("gpu.throttle.reason", reason),))
+    for bit, attributes in THROTTLE_ATTRIBUTES:
+        yield Point(reader.entity, m.THROTTLE_ACTIVE, int(bool(bits & bit)), attributes)
 
 
 def remapped_rows(reader: Reader) -> tuple[list[Point], str]:
@@ -248,10 +251,9 @@ class Gpm:
             return
         self._request.sample1, self._request.sample2 = older, newer
         library.call("nvmlGpmMetricsGet", self._request)
-        for index, (row, scale) in enumerate(GPM_METRICS.values()):
-            metric = self._request.metrics[index]
-            if metric.nvmlReturn == 0 and metric.value >= 0:  # also false for NaN
-                yield Point(reader.entity, row[0], metric.value * scale, row[1])
+        for (row, scale), value in zip(GPM_METRICS.values(), library.gpm_values(self._request), strict=True):
+            if value is not None:
+                yield Point(reader.entity, row[0], value * scale, row[1])
 
     def close(self) -> None:
         for sample in self._samples:

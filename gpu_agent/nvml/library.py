@@ -7,6 +7,7 @@ Below the provider's errors there are two that stay inside this package:
 """
 
 import ctypes
+import struct
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,8 +32,14 @@ CODE_NAMES = {
 }
 CODE_NAMES |= {19: "in_use", 20: "memory", 21: "no_data", 27: "not_ready", 29: "invalid_state", 999: "unknown"}
 
-# The member of the value union for each valueType.
-UNION_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+# nvmlFieldValue_t: id, scope, time, latency, value type, return code, union. Unpacking it costs a tenth of reading the
+# attributes of the binding's structure, which is most of what a sample costs.
+FIELD_VALUE = struct.Struct("@IIqqII8s")
+# The member of the union for each valueType: double, unsigned int, long, long long, signed long long, int, short.
+UNION_MEMBERS = tuple(struct.Struct(f"@{code}") for code in "dILQqiH")
+# A row of nvmlGpmMetricsGet_t (metric, return code, value, three names) and what stands before the rows.
+GPM_ROW = struct.Struct("@IId3P")
+GPM_HEADER = struct.Struct("@II2P")
 FieldKey = tuple[int, int]  # field id, scope (a link, 0 where there is none)
 
 
@@ -103,16 +110,17 @@ def field_values(handle: Any, keys: Iterable[FieldKey]) -> dict[FieldKey, int | 
         values = call("nvmlDeviceGetFieldValues", handle, wanted) if wanted else ()
     except (Unsupported, ReadFailed) as error:
         return dict.fromkeys(wanted, error)
-    for key, value in zip(wanted, values, strict=True):
-        if value.nvmlReturn:
-            why = failure(value.nvmlReturn, f"field {key[0]}")
+    for key, packed in zip(wanted, FIELD_VALUE.iter_unpack(bytes(values)), strict=True):
+        _id, _scope, _time, _latency, kind, code, raw = packed
+        if code:
+            why = failure(code, f"field {key[0]}")
             if isinstance(why, (DeviceLost, ProviderLost)):
                 raise why
             result[key] = why
-        elif value.valueType >= len(UNION_MEMBERS):
-            result[key] = Unsupported(f"field {key[0]} of unknown type {value.valueType}")
+        elif kind >= len(UNION_MEMBERS):
+            result[key] = Unsupported(f"field {key[0]} of unknown type {kind}")
         else:
-            result[key] = getattr(value.value, UNION_MEMBERS[value.valueType])
+            result[key] = UNION_MEMBERS[kind].unpack_from(raw)[0]
     return result
 
 
@@ -124,6 +132,13 @@ def gpm_request(numbers: list[int]) -> Any:
     for index, number in enumerate(numbers):
         request.metrics[index].metricId = number
     return request
+
+
+def gpm_values(request: Any) -> list[float | None]:
+    """The values of a request in its order, None for a metric that the GPU does not give."""
+    rows = memoryview(request).cast("B")[GPM_HEADER.size : GPM_HEADER.size + request.numMetrics * GPM_ROW.size]
+    # A comparison is also false for NaN.
+    return [value if code == 0 and value >= 0 else None for _metric, code, value, *_names in GPM_ROW.iter_unpack(rows)]
 
 
 def address(handle: Any) -> int:

@@ -44,7 +44,7 @@ def test_a_passing_failure_is_tried_again(otlp, status):
     exporter = Exporter(HttpSender(otlp.endpoint, {}))
     exporter.start()
     exporter.submit(METRICS_PATH, *request(1))
-    until(lambda: otlp.points())
+    until(otlp.points)
     assert exporter.close(1)
 
 
@@ -55,7 +55,7 @@ def test_a_refused_body_is_dropped_and_counted_and_the_next_goes_out(otlp, statu
     exporter.start()
     exporter.submit(METRICS_PATH, *request(1, points=4))
     exporter.submit(METRICS_PATH, *request(2))
-    until(lambda: otlp.points())
+    until(otlp.points)
     assert exporter.close(1)
     assert exporter.dropped == {"refused": 4}
     assert exporter.sent == 1

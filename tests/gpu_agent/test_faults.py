@@ -104,7 +104,7 @@ def test_energy_goes_on_from_the_same_value_after_the_agent_restarts(fake_nvml, 
 
 
 def lateness(points):
-    """How much later than its due time each sample came, in seconds, the worst tenth aside (other processes run here)."""
+    """How much later than due each sample came, in seconds, the worst tenth aside: other processes run here."""
     times = [point.time_ns for point in points]
     late = sorted((after - before) / 1e9 - 0.1 for before, after in itertools.pairwise(times))
     return late[int(len(late) * 0.9)]

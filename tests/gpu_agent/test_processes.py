@@ -17,12 +17,13 @@ from tests.gpu_agent.support import h100s, until
 
 CONTAINER = "4f" * 32
 POD = "0a1b2c3d-1111-2222-3333-444455556666"
+SLICE = f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.replace('-', '_')}.slice"
 
 
 @pytest.mark.parametrize(
     ("cgroup", "container", "pod"),
     [
-        (f"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.replace('-', '_')}.slice/cri-containerd-{CONTAINER}.scope", CONTAINER, POD),
+        (f"0::/{SLICE}/cri-containerd-{CONTAINER}.scope", CONTAINER, POD),
         (f"0::/kubepods/besteffort/pod{POD}/{CONTAINER}", CONTAINER, POD),
         (f"12:memory:/docker/{CONTAINER}\n0::/", CONTAINER, ""),
         (f"0::/system.slice/docker-{CONTAINER}.scope", CONTAINER, ""),

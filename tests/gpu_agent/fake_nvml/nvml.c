@@ -30,7 +30,7 @@ typedef struct { int gpu, mig; } device;
 typedef struct { char *key, *value; } entry;
 static device devices[GPUS][MIGS + 1]; /* [gpu][0] is the GPU itself, [gpu][1 + i] its MIG instance i */
 static entry entries[ENTRIES];
-static int entry_count, faults, initialised, delivered[EVENTS]; /* faults: entries that slow or fail calls */
+static int entry_count, faults, events, initialised, delivered[EVENTS]; /* faults, events: how many entries */
 static struct timespec scenario_time, born, checked;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -52,7 +52,7 @@ static void load(void) {
     if (!path || stat(path, &st) || !memcmp(&st.st_mtim, &scenario_time, sizeof scenario_time) || !(file = fopen(path, "r"))) return;
     scenario_time = st.st_mtim;
     for (int i = 0; i < entry_count; i++) free(entries[i].key);
-    entry_count = faults = 0;
+    entry_count = faults = events = 0;
     while (entry_count < ENTRIES && fgets(line, sizeof line, file)) {
         char *equals = strchr(line, '=');
         line[strcspn(line, "\n")] = 0;
@@ -61,6 +61,7 @@ static void load(void) {
         entries[entry_count].key[equals - line] = 0;
         entries[entry_count].value = entries[entry_count].key + (equals - line) + 1;
         faults += strchr(line, '!') != NULL || strstr(line, "latency_us") != NULL;
+        events += !strncmp(line, "event.", 6);
         entry_count++;
     }
     fclose(file);
@@ -508,7 +509,7 @@ int nvmlEventSetWait_v2(event_set *set, event_data *out, u32 timeout_ms) {
     do {
         ENTER(NULL, "nvmlEventSetWait_v2");
         if (!initialised) return UNINITIALIZED;
-        for (int i = 0; i < EVENTS; i++) {
+        for (int i = 0; events && i < EVENTS; i++) {
             char key[32], raw[128];
             double ms;
             int gpu;
@@ -522,7 +523,7 @@ int nvmlEventSetWait_v2(event_set *set, event_data *out, u32 timeout_ms) {
             *out = (event_data){&devices[gpu][0], type, data, gi, ci};
             return OK;
         }
-        usleep(5000);
+        usleep(100000); /* a real driver sleeps in the kernel; this must not cost what is measured */
     } while (since(entered) * 1000 < timeout_ms);
     return TIMEOUT;
 }
