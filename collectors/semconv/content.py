@@ -11,9 +11,9 @@ PREVIEW_CHARS = 200
 MAX_DOCUMENTS = 1_000
 
 
-def content_of(value: Any, role: str) -> tuple[str, str]:
-    """(text for the column, preview) of a value that may hold messages."""
-    messages = messages_of(value, role)
+def content_of(value: Any, role: str, *, is_answer: bool = False) -> tuple[str, str]:
+    """(text for the column, preview) of a value that may hold messages; a model's answer is one in any shape."""
+    messages = sure_messages_of(value, role) if is_answer else messages_of(value, role)
     if messages:
         return to_json(messages), preview(messages, role)
     text = to_text(value)
@@ -95,7 +95,7 @@ def _document(item: Any) -> dict[str, Any]:
         if plain.get(key) is not None:
             document["content"] = to_text(plain[key])
             break
-    if (identity := label(plain.get("id"))) is not None:
+    if (identity := label(plain.get("id", plain.get("document_id")))) is not None:
         document["id"] = identity
     score = plain.get("score", plain.get("relevance_score"))
     if isinstance(score, int | float) and not isinstance(score, bool):
@@ -107,7 +107,8 @@ def _document(item: Any) -> dict[str, Any]:
 
 def embedded_texts(value: Any) -> str:
     """What was embedded, a text a line."""
+    value = from_json(value)
     if isinstance(value, list):
-        lines = [item.get("text") if isinstance(item, dict) else item for item in value]
+        lines = [item.get("text") if isinstance(item, dict) else from_json(item) for item in value]
         return "\n".join(to_text(line) for line in lines if line is not None)
     return to_text(value)

@@ -197,13 +197,16 @@ def one_of(meanings: Mapping[str, str]) -> Converter:
     return look_up
 
 
-def spread(fields: Mapping[str, tuple[str, Converter]], *, nested: str | None = None) -> Converter:
-    """Converter of a JSON object that holds several fields: its keys -> (canonical field, converter), in order."""
+def spread(fields: Mapping[str, tuple[str, Converter]], *, first: bool = False) -> Converter:
+    """Converter of a JSON object that holds several fields: its keys -> (canonical field, converter), in order.
+
+    With `first` the value is a list of such objects, of which the first counts.
+    """
 
     def read(value: Value) -> dict[str, Any] | None:
         value = from_json(value)
-        if nested is not None and isinstance(value, dict):
-            value = value.get(nested)
+        if first and isinstance(value, list) and value:
+            value = value[0]
         if not isinstance(value, dict):
             return None
         found: dict[str, Any] = {}

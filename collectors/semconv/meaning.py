@@ -7,10 +7,10 @@ from typing import Any
 
 from collectors.pricing import ModelPrice, price
 from collectors.semconv.content import content_of, documents_of, embedded_texts, messages_column, preview
-from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD
+from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD, from_json
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
-from collectors.semconv.messages import Message, messages_of, parts_of
+from collectors.semconv.messages import Message, message_of, messages_of, parts_of
 from collectors.semconv.providers import fold
 from collectors.semconv.table import RANKS_PER_DIALECT, Path, unflatten
 from collectors.text import to_json, to_text
@@ -32,6 +32,9 @@ _SIGNS_OF_A_MODEL = (
     "input_tokens",
     "output_tokens",
     "total_tokens",
+    "ttft_ns",
+    "prefill_ns",
+    "decode_ns",
 )
 
 
@@ -132,6 +135,8 @@ def _settle_kind(fields: Fields) -> None:
             fields["kind"] = "llm"
         else:
             fields["kind"] = "other"
+    if fields["kind"] == "tool" and "entity_name" in fields:
+        fields.setdefault("tool_name", fields["entity_name"])
     fields["usage_counted"] = fields["kind"] in COUNTED_KINDS
 
 
@@ -162,6 +167,12 @@ def _settle_tokens(fields: Fields) -> None:
         fields["cache_write_tokens"] = min(written, MAX_COUNT)
     cached = fields.get("cache_read_tokens", 0) + fields.get("cache_write_tokens", 0)
     reasoning = fields.get("reasoning_tokens", 0)
+    if given is None and "exclusive_input_tokens" in fields:
+        given = fields["exclusive_input_tokens"] + cached
+        cached = 0
+    if out is None and "exclusive_output_tokens" in fields:
+        out = fields["exclusive_output_tokens"] + reasoning
+        reasoning = 0
     if given is None and total is not None:
         # Embeddings have a total and nothing else.
         given = total if out is None else max(total - out, 0)
@@ -251,13 +262,25 @@ def _output(fields: Fields, said: EventMeaning) -> tuple[str, str]:
         text, messages = messages_column(fields["output_messages"], "assistant")
     elif said.output_messages:
         text, messages = "", said.output_messages
+    elif "output_tool_calls" in fields or "output_reasoning" in fields:
+        text, messages = "", [_assembled(fields)]
     elif "output" in fields:
-        return content_of(fields["output"], "assistant")
+        return content_of(fields["output"], "assistant", is_answer=fields["kind"] == "llm")
     else:
         return "", ""
     if "finish_reason" not in fields:
         fields["finish_reason"] = next((each["finish_reason"] for each in messages if "finish_reason" in each), "")
     return text or to_json(messages), preview(messages, "assistant")
+
+
+def _assembled(fields: Fields) -> Message:
+    """The answer of a sender that keeps its text, its tool calls and its reasoning in attributes of their own."""
+    reasoning = from_json(fields.get("output_reasoning"))
+    if isinstance(reasoning, list):
+        pieces = [piece.get("text") if isinstance(piece, dict) else piece for piece in reasoning]
+        reasoning = "\n".join(to_text(piece) for piece in pieces if piece)
+    answer = {"content": fields.get("output"), "tool_calls": fields.get("output_tool_calls")}
+    return message_of({"role": "assistant", "reasoning_content": reasoning, **answer}, "assistant")
 
 
 def _system(instructions: Any) -> list[Message]:

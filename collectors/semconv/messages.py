@@ -113,11 +113,22 @@ def _body_messages(body: dict[str, Any], default_role: str) -> list[Message] | N
             if system and isinstance(system, str | list):
                 messages.insert(0, {"role": "system", "parts": parts_of(system)})
             return messages
+    return _prompt_messages(body)
+
+
+def _prompt_messages(body: dict[str, Any]) -> list[Message] | None:
+    """Messages of a request whose prompt is one text: an API's, which names a model, or nothing but a prompt."""
+    system = body.get("system", body.get("instructions"))
+    for key in ("prompt", "input"):
+        prompt = body.get(key)
+        if isinstance(prompt, str) and ("model" in body or system is not None or body.keys() == {"prompt"}):
+            head = [{"role": "system", "parts": parts_of(system)}] if system else []
+            return [*head, {"role": "user", "parts": parts_of(prompt)}]
     return None
 
 
 def _is_message(item: dict[str, Any]) -> bool:
-    if "role" in item or "message" in item:
+    if "role" in item or "message" in item or _is_gemini(item):
         return True
     kind = item.get("type")
     if kind == "function_call_output" or (kind == "function_call" and "name" in item):
@@ -125,6 +136,12 @@ def _is_message(item: dict[str, Any]) -> bool:
     if isinstance(kind, str) and kind.lower() in _ROLE_OF_TYPE:
         return "content" in item or "data" in item
     return item.get("lc") == 1 and isinstance(item.get("kwargs"), dict)
+
+
+def _is_gemini(item: dict[str, Any]) -> bool:
+    """Whether the message is below `content`, as in Gemini's candidates."""
+    content = item.get("content")
+    return isinstance(content, dict) and "parts" in content
 
 
 def _salvaged(text: str, default_role: str) -> list[Message] | None:
@@ -159,7 +176,7 @@ def message_of(item: Any, default_role: str, depth: int = 0) -> Message:
         # The commonest message by far.
         if type(role) is str and role in _PLAIN_ROLES and type(text) is str and text[:1] != "[":
             return {"role": role, "parts": [{"type": "text", "content": text}] if text else []}
-    inner = item.get("message", item.get("data", item.get("kwargs")))
+    inner = item["content"] if _is_gemini(item) else item.get("message", item.get("data", item.get("kwargs")))
     if isinstance(inner, dict) and depth < _MAX_WRAPPERS and "role" not in item:
         class_path = item.get("id")
         kind = class_path[-1] if isinstance(class_path, list) and class_path else item.get("type")

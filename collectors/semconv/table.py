@@ -23,6 +23,9 @@ FIELDS: Mapping[str, Converter] = {
     "model_name": convert.json_label,
     "input_tokens": convert.count,
     "output_tokens": convert.count,
+    # Without cached and reasoning tokens, by the sender's own definition.
+    "exclusive_input_tokens": convert.count,
+    "exclusive_output_tokens": convert.count,
     "total_tokens": convert.count,
     "cache_read_tokens": convert.count,
     "cache_write_tokens": convert.count,
@@ -46,6 +49,8 @@ FIELDS: Mapping[str, Converter] = {
     "prompt_version": convert.json_label,
     "tool_name": convert.json_label,
     "tool_call_id": convert.label,
+    # The name of whatever runs: a tool's on a tool's span.
+    "entity_name": convert.json_label,
     "gpu_uuids": convert.labels,
     "environment": convert.json_label,
     "release": convert.json_label,

@@ -40,10 +40,11 @@ trees = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-MESSAGE_KEYS = (
-    "role content parts type text tool_calls function name arguments message id messages choices input image_url source "
-    "data kwargs lc tool_call_id response"
-).split()
+MESSAGE_KEYS = [
+    *("role", "content", "parts", "type", "text", "tool_calls", "function", "name", "arguments", "message", "id"),
+    *("messages", "choices", "input", "prompt", "system", "image_url", "source", "data", "kwargs", "lc"),
+    *("tool_call_id", "response", "toolCallId", "functionCall"),
+]
 MESSAGE_WORDS = ["text", "assistant", "tool_call", "image", "user", "tool", "human", "function_call", 1]
 message_like = st.recursive(
     scalars,

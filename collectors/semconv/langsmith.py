@@ -1,0 +1,27 @@
+"""LangSmith's OpenTelemetry export: `langsmith.*` beside OpenTelemetry's keys.
+
+https://docs.langchain.com/langsmith/trace-with-opentelemetry
+"""
+
+from collectors.semconv.convert import one_of
+from collectors.semconv.table import Dialect, Source
+
+KINDS = {
+    "parser": "chain",
+    **{name: name for name in ("chain", "embedding", "llm", "prompt", "retriever", "tool")},
+}
+
+DIALECT = Dialect(
+    name="langsmith",
+    fields={
+        "kind": (Source("langsmith.span.kind", one_of(KINDS)),),
+        "session_id": (
+            "langsmith.trace.session_id",
+            "langsmith.metadata.session_id",
+            "langsmith.metadata.thread_id",
+            "langsmith.metadata.conversation_id",
+        ),
+        "user_id": ("langsmith.metadata.user_id",),
+        "tags": ("langsmith.span.tags",),
+    },
+)

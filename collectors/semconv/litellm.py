@@ -1,0 +1,17 @@
+"""LiteLLM's OpenTelemetry callback: OpenTelemetry's keys, its own costs and metadata beside them.
+
+https://docs.litellm.ai/docs/observability/opentelemetry_integration
+"""
+
+from collectors.semconv.table import Dialect
+
+DIALECT = Dialect(
+    name="litellm",
+    fields={
+        "reported_cost": ("gen_ai.cost.total_cost",),
+        "reported_input_cost": ("gen_ai.cost.input_cost",),
+        "reported_output_cost": ("gen_ai.cost.output_cost",),
+        "user_id": ("metadata.user_api_key_user_id", "metadata.user_api_key_end_user_id"),
+        "tags": ("metadata.requester_metadata.tags",),
+    },
+)

@@ -1,0 +1,49 @@
+"""MLflow tracing: `mlflow.*`, every value a JSON string.
+
+https://mlflow.org/docs/latest/genai/tracing/
+"""
+
+from collectors.semconv.convert import count, json_label, one_of, spread, usd
+from collectors.semconv.table import Dialect, Source
+
+KINDS = {
+    **dict.fromkeys(("llm", "chat_model"), "llm"),
+    **dict.fromkeys(("chain", "workflow", "task", "parser"), "chain"),
+    **dict.fromkeys(("tool", "memory"), "tool"),
+    "unknown": "other",
+    **{name: name for name in ("agent", "embedding", "evaluator", "guardrail", "reranker", "retriever")},
+}
+USAGE = {
+    "input_tokens": ("input_tokens", count),
+    "output_tokens": ("output_tokens", count),
+    "total_tokens": ("total_tokens", count),
+    "cache_read_input_tokens": ("cache_read_tokens", count),
+    "cache_creation_input_tokens": ("cache_write_tokens", count),
+}
+COSTS = {
+    "total_cost": ("reported_cost", usd),
+    "input_cost": ("reported_input_cost", usd),
+    "output_cost": ("reported_output_cost", usd),
+}
+
+DIALECT = Dialect(
+    name="mlflow",
+    fields={
+        "kind": (Source("mlflow.spanType", one_of(KINDS)),),
+        "provider": ("mlflow.llm.provider",),
+        "model_requested": ("mlflow.llm.model",),
+        "session_id": ("mlflow.trace.session",),
+        "user_id": ("mlflow.trace.user",),
+        "entity_name": ("mlflow.spanFunctionName",),
+        "input": ("mlflow.spanInputs",),
+        "output": ("mlflow.spanOutputs",),
+        "several": (
+            Source("mlflow.chat.tokenUsage", spread(USAGE)),
+            Source("mlflow.llm.cost", spread(COSTS)),
+            Source(
+                "mlflow.linkedPrompts",
+                spread({"name": ("prompt_name", json_label), "version": ("prompt_version", json_label)}, first=True),
+            ),
+        ),
+    },
+)

@@ -1,0 +1,74 @@
+"""The Vercel AI SDK's telemetry: `ai.*`.
+
+Only the `.do*` spans are model calls; the spans around them repeat their usage and are chains.
+https://ai-sdk.dev/docs/ai-sdk-core/telemetry
+"""
+
+from collectors.semconv.convert import json_label, milliseconds, spread
+from collectors.semconv.table import Dialect, Source
+
+OPERATIONS = {
+    **dict.fromkeys(("ai.generatetext", "ai.streamtext", "ai.generateobject", "ai.streamobject"), "chain"),
+    **dict.fromkeys(("ai.embed", "ai.embedmany", "ai.rerank"), "chain"),
+    **dict.fromkeys(("ai.generatetext.dogenerate", "ai.streamtext.dostream"), "llm"),
+    **dict.fromkeys(("ai.generateobject.dogenerate", "ai.streamobject.dostream"), "llm"),
+    **dict.fromkeys(("ai.embed.doembed", "ai.embedmany.doembed"), "embedding"),
+    "ai.rerank.dorerank": "reranker",
+    "ai.toolcall": "tool",
+}
+
+DIALECT = Dialect(
+    name="vercel",
+    fields={
+        # The SDK's own operation decides over `gen_ai.operation.name`, which it also sets on the spans around a call.
+        "operation": ("ai.operationId",),
+        "provider": ("ai.model.provider", "aisdk.model.provider"),
+        "model_requested": ("ai.model.id", "aisdk.model.id"),
+        "model_answered": ("ai.response.model",),
+        "input_tokens": ("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
+        "output_tokens": ("ai.usage.outputTokens", "ai.usage.completionTokens"),
+        "total_tokens": ("ai.usage.totalTokens",),
+        "cache_read_tokens": ("ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens"),
+        "cache_write_tokens": ("ai.usage.inputTokenDetails.cacheWriteTokens",),
+        "reasoning_tokens": ("ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens"),
+        "ttft_ns": (
+            Source("ai.response.msToFirstChunk", milliseconds),
+            Source("ai.stream.msToFirstChunk", milliseconds),
+        ),
+        "finish_reason": ("ai.response.finishReason", "ai.finishReason", "gen_ai.finishReason"),
+        "response_id": ("ai.response.id",),
+        "session_id": (
+            "ai.telemetry.metadata.sessionId",
+            "ai.telemetry.metadata.session_id",
+            "ai.settings.context.sessionId",
+        ),
+        "user_id": (
+            "ai.telemetry.metadata.userId",
+            "ai.telemetry.metadata.user_id",
+            "ai.settings.context.userId",
+        ),
+        "tags": ("ai.telemetry.metadata.tags",),
+        "tool_name": ("ai.toolCall.name",),
+        "tool_call_id": ("ai.toolCall.id",),
+        "input_messages": ("ai.prompt.messages", "ai.prompt"),
+        "output_tool_calls": ("ai.response.toolCalls", "ai.result.toolCalls"),
+        "output_reasoning": ("ai.response.reasoning",),
+        "embedded_texts": ("ai.values", "ai.value"),
+        "input": ("ai.toolCall.args",),
+        "output": (
+            "ai.response.text",
+            "ai.response.object",
+            "ai.toolCall.result",
+            "ai.result.text",
+            "ai.result.object",
+            "ai.ranking",
+        ),
+        "several": (
+            Source(
+                "ai.telemetry.metadata.langfusePrompt",
+                spread({"name": ("prompt_name", json_label), "version": ("prompt_version", json_label)}),
+            ),
+        ),
+    },
+    operations=OPERATIONS,
+)
