@@ -1,0 +1,108 @@
+"""The offline verifier: packaged MiniLM sentence weights, turned into a cross-encoder by low-rank adapters."""
+
+from __future__ import annotations
+
+# Attention and feed-forward matrices of a BERT layer; embeddings stay as they come in the package.
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+
+ATT = os.environ.get("ATT", "eager")
+_ADAPTED = ("query", "key", "value", "dense")
+
+
+class LowRank(nn.Module):
+    """W + B A with rank r, the update of LoRA (Hu et al., arXiv 2106.09685), as a parametrization of a weight.
+
+    A starts at random and B at zero, so an untrained adapter leaves the weights as they are.
+    """
+
+    def __init__(self, rows: int, columns: int, rank: int) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.randn(rank, columns) / columns**0.5)
+        self.b = nn.Parameter(torch.zeros(rows, rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + (self.b @ self.a).to(weight.dtype)
+
+
+class AdaptedVerifier(nn.Module):
+    """A pair (evidence, claim) to one logit of support, and a logit of being unsupported for each token."""
+
+    def __init__(self, encoder: PreTrainedModel) -> None:
+        super().__init__()
+        self.encoder = encoder
+        size: int = encoder.config.hidden_size
+        self.pooler = nn.Linear(size, size)
+        self.pair_head = nn.Linear(size, 1)
+        self.token_head = nn.Linear(size, 1)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """`(n, length)` ids, mask and segments to `(n,)` support logits and `(n, length)` unsupported-token logits."""
+        hidden = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).last_hidden_state
+        pooled = torch.tanh(self.pooler(hidden[:, 0].float()))
+        return self.pair_head(pooled).squeeze(-1), self.token_head(hidden.float()).squeeze(-1)
+
+
+def load_encoder(folder: Path) -> PreTrainedModel:
+    """The packaged encoder, safetensors only, in fp32, without its unused pooler. Eager attention: on a CPU it trains
+    1.5 to 2 times faster than SDPA at these lengths, and a saved score must not depend on the kernel chosen."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    encoder: PreTrainedModel = AutoModel.from_pretrained(
+        folder,
+        config=config,
+        attn_implementation="eager",
+        add_pooling_layer=False,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype=torch.float32,
+    )
+    return encoder
+
+
+def add_adapters(model: AdaptedVerifier, rank: int) -> None:
+    """Freeze the encoder and give each of its matrices a trainable low-rank update, kept in fp32 whatever the type of
+    the frozen weights: in bfloat16 small steps would be rounded away."""
+    for parameter in model.encoder.parameters():
+        parameter.requires_grad_(False)
+    for name, module in list(model.encoder.named_modules()):
+        if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in _ADAPTED:
+            rows, columns = module.weight.shape
+            parametrize.register_parametrization(module, "weight", LowRank(rows, columns, rank))
+
+
+def save_adapters(model: AdaptedVerifier, path: Path, metadata: dict[str, str]) -> None:
+    """Write what was trained, in bfloat16; `metadata` (rank, seed, data) goes into the file's header."""
+    trained = {
+        name: parameter.detach().to(torch.bfloat16).contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    save_file(trained, path, metadata=metadata)
+
+
+def load_adapted(folder: Path, adapters: Path) -> AdaptedVerifier:
+    """The packaged encoder with trained adapters merged into its weights, ready for inference in fp32.
+
+    Raises ValueError if the file holds other parameters than this architecture has.
+    """
+    state = {name: tensor.float() for name, tensor in load_file(adapters).items()}
+    rank = next(tensor.shape[0] for name, tensor in state.items() if name.endswith(".weight.0.a"))
+    model = AdaptedVerifier(load_encoder(folder))
+    add_adapters(model, rank)
+    expected = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if expected != set(state):
+        raise ValueError(f"{adapters.name} does not fit the packaged encoder: {sorted(expected ^ set(state))[:3]}")
+    model.load_state_dict(state, strict=False)
+    for module in model.encoder.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    return model.eval().requires_grad_(False)
