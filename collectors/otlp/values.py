@@ -24,7 +24,7 @@ def python_value(value: AnyValue) -> Value:
     return getattr(value, which)
 
 
-_SCALARS = frozenset({"int_value", "double_value", "bool_value", "string_value"})
+_STRUCTURED = frozenset({"array_value", "kvlist_value", "bytes_value"})
 
 
 class Attributes(NamedTuple):
@@ -59,14 +59,15 @@ def read_attributes(pairs: Iterable[KeyValue], limits: Limits, truncated: list[s
             values[key] = text
             continue
         which = any_value.WhichOneof("value")
-        if which in _SCALARS:
-            value = getattr(any_value, which)
-        else:
-            value = python_value(any_value)
-            if any_value.ByteSize() > limits.max_attribute_bytes:
-                # A structured value over the cap becomes its JSON text, cut.
-                value = cut(to_text(value), limits.max_attribute_bytes)
-                truncated.append(key)
+        if which == "int_value":
+            values[key] = number = any_value.int_value
+            others[key] = repr(number)
+            continue
+        value = python_value(any_value)
+        if which in _STRUCTURED and any_value.ByteSize() > limits.max_attribute_bytes:
+            # A structured value over the cap becomes its JSON text, cut.
+            value = cut(to_text(value), limits.max_attribute_bytes)
+            truncated.append(key)
         values[key] = value
         others[key] = to_text(value)
     if len(values) > limits.max_attributes:

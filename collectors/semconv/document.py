@@ -10,13 +10,13 @@ _HEAD = """# What attributes mean
 
 Made from the table in `collectors/semconv/` by `python -m collectors.semconv.document`; a test compares.
 
-Each canonical field takes the first usable value, in the order of the dialects below and of the keys in each row. An
-attribute that is mapped is still stored as it came. `prefix.N.*` stands for numbered flat keys; a key marked `*` is read
-by a converter of its own (another unit, a table of names, a part of a JSON object).
+Each canonical field takes the first usable value, in the order of the dialects below and of the keys in each row. A
+mapped attribute is still stored as it came. `prefix.N.*` stands for numbered flat keys; a key marked `*` is read by a
+converter of its own (another unit, a table of names, a part of a JSON object).
 
 `several` are JSON objects that hold several fields. Tokens are stored in one convention, whatever the sender's: input
-includes cache reads and writes, output includes reasoning. Usage counts on `llm`, `embedding` and `reranker` spans only,
-and of such spans within each other in one request on the innermost.
+includes cache reads and writes, output includes reasoning. Usage counts on `llm`, `embedding` and `reranker` spans
+only, and of such spans within each other in one request on the innermost.
 """
 
 

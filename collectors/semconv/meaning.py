@@ -83,7 +83,8 @@ def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int]
     `behind` is added to every rank, so that a later call yields to an earlier one.
     """
     known = INDEX.known
-    flat: dict[tuple[int, str], list[tuple[Path, Any]]] = {}
+    # By rank, which no two prefixes share: the field and its items.
+    flat: dict[int, tuple[str, list[tuple[Path, Any]]]] = {}
     for key, value in attributes.items():
         hit = known[key] if key in known else INDEX.learn(key)
         if hit is None:
@@ -91,7 +92,10 @@ def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int]
         field, rank, convert, path, _ = hit
         rank += behind
         if path is not None:
-            flat.setdefault((rank, field), []).append((path, value))
+            group = flat.get(rank)
+            if group is None:
+                group = flat[rank] = (field, [])
+            group[1].append((path, value))
         elif field == "several":
             # One value among several inside another attribute yields to the dialect's own key for it.
             for name, each in (convert(value) or _NOTHING).items():
@@ -101,7 +105,7 @@ def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int]
             if converted is not None:
                 ranks[field] = rank
                 fields[field] = converted
-    for (rank, field), items in flat.items():
+    for rank, (field, items) in flat.items():
         _take(fields, ranks, field, rank, unflatten(items))
 
 
