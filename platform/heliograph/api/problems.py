@@ -2,6 +2,7 @@
 
 InvalidFilterError, ValidationError, UserError   400, `errors` names the fields
 no or wrong key                                  401
+    a body over DATA_UPLOAD_MAX_MEMORY_SIZE          413
 CapacityError by time or memory                  422: the question is too large, ask a smaller one
 CapacityError otherwise, UnavailableError        503 with Retry-After
 anything else of the store, and our own faults   500, the cause in the log only
@@ -11,7 +12,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound, ValidationError
@@ -52,6 +53,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
         return problem(400, "A parameter cannot be used.", [{"field": error.field, "detail": error.message}])
     if isinstance(error, StoreError):
         return _of_store(error)
+    if isinstance(error, RequestDataTooBig):
+        return problem(413, "The body is too large: send it in parts.")
     if isinstance(error, Http404):
         error = NotFound()
     elif isinstance(error, PermissionDenied):

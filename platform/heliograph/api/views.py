@@ -19,7 +19,6 @@ from heliograph.api.parameters import (
     SpanParameters,
     read,
 )
-from heliograph.api.parsers import BoundedJSONParser
 from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.api.representation import MetricOut, ScorePage, SpanOut, SpanPage, TraceOut, TracePage
 from heliograph.query import metrics, scores, spans, traces
@@ -122,8 +121,6 @@ class MetricsView(APIView):
 
 class ScoresView(APIView):
     """Scores of a project."""
-
-    parser_classes = [BoundedJSONParser]
 
     @extend_schema(operation_id="list_scores", parameters=[ScoreParameters], responses=_answers(ScorePage))
     def get(self, request: Request) -> Response:
