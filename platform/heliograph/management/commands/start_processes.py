@@ -9,15 +9,14 @@ import urllib.request
 from typing import Any
 from xmlrpc.client import Fault
 
-import sesame.utils
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.urls import reverse
 
 from heliograph import env, supervisor
 from heliograph.accounts.bootstrap import FirstUser, ensure_default_project, ensure_first_user
 from heliograph.clickhouse import client, errors
+from heliograph.management.commands.login_link import link_for
 
 # A store with years of data opens its parts before it answers.
 STORE_START_SECONDS = 120
@@ -92,12 +91,11 @@ class Command(BaseCommand):
         return f"http://[{host}]:{settings.PORT}" if ":" in host else f"http://{host}:{settings.PORT}"
 
     def _greet(self, first: FirstUser) -> None:
-        link = settings.BASE_URL + reverse("login-link") + sesame.utils.get_query_string(first.user)
         password = first.password or "set earlier; this link lets you in, and Settings changes it"
         lines = [
             "",
             f"  Heliograph is up:      {settings.BASE_URL}",
-            f"  One-time login link:   {link}",
+            f"  One-time login link:   {link_for(first.user)}",
             f"  User:                  {first.user.username}",
             f"  Password:              {password}",
             f"  Send traces to:        http://{settings.HOST}:{settings.OTLP_HTTP_PORT}  (OTLP/HTTP)",
