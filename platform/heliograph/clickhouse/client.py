@@ -1,7 +1,9 @@
 """The only door to the store.
 
-Times: a `DateTime64(9)` goes in and comes out as integer nanoseconds since the epoch; `DateTime` and `DateTime64(6)`
-come out as aware datetimes in UTC. Failures leave as the classes of `errors`.
+Times: a `DateTime64(9)` goes in and comes out as integer nanoseconds since the epoch; `DateTime('UTC')` and
+`DateTime64(6, 'UTC')` come out as aware datetimes. As a parameter, bind nanoseconds as an integer and write
+`fromUnixTimestamp64Nano(%(name)s, 'UTC')`: a bound datetime loses what is below the second. Failures leave as the
+classes of `errors`.
 """
 
 import re
@@ -25,6 +27,9 @@ _RECEIVE_MARGIN_SECONDS = 15
 # Merges and disk may make an insert slow; a writer should rather wait than send the same again.
 _MIN_RECEIVE_SECONDS = 60
 _TAG = re.compile(r"[a-z0-9_.]{1,100}")
+# Text indexes cost more than the rest of an insert; left to the merges, they cost an insert nothing, and until then
+# the small new parts are read without them.
+_LATE_INDEXES = {"spans": "input_words,output_words", "log_records": "body_words"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 
 Params = Mapping[str, Any]
@@ -137,11 +142,14 @@ def insert(table: str, columns: Mapping[str, Sequence[Any]], *, token: str = "")
     names = ", ".join(f"`{name}`" for name in columns)
     sql = f"INSERT INTO {table} ({names}) VALUES"
     # Acknowledged must mean stored, whatever the server's default for asynchronous inserts is.
-    settings_: dict[str, Any] = {"async_insert": 0, "log_comment": "insert"}
+    settings_: dict[str, Any] = {"async_insert": 0, "log_comment": f"insert.{table}"}
+    if table in _LATE_INDEXES:
+        settings_["exclude_materialize_skip_indexes_on_insert"] = _LATE_INDEXES[table]
     if token:
         settings_ |= {"insert_deduplication_token": token, "deduplicate_blocks_in_dependent_materialized_views": 1}
+    values = [column if isinstance(column, (list, tuple)) else list(column) for column in columns.values()]
     with _connection() as client:
-        client.execute(sql, list(columns.values()), columnar=True, settings=settings_)
+        client.execute(sql, values, columnar=True, settings=settings_)
 
 
 def ping() -> None:

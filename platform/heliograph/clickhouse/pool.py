@@ -80,3 +80,4 @@ class Pool:
 
 def _exact(connection: Connection) -> None:
     connection.get_block_in_stream = partial(blocks.input_stream, connection)
+    connection.get_block_out_stream = partial(blocks.output_stream, connection)

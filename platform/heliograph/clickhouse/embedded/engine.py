@@ -31,6 +31,7 @@ MARK_CACHE_BYTES = 256 * 2**20
 # The engine shares its host with ingest, pages and evaluators.
 MEMORY_SHARE = 0.5
 
+_TOKEN = "insert_deduplication_token"  # noqa: S105  # a setting's name
 _STREAMABLE = ("select", "with", "(")
 _NOT_STREAMABLE = "Streaming query is not supported"
 
@@ -184,9 +185,15 @@ class Session:
             yield header_block(native.columns_of(blocks[0]))
             yield from blocks
 
-    def insert(self, insert: InsertOfBlocks, blocks: "BlockFile", mark: str) -> None:
-        """Store the gathered blocks; returns when they are stored."""
-        self._run(f"{insert.target} FROM INFILE {_literal(blocks.path)} {insert.settings} FORMAT Native\n{mark}")
+    def insert(self, insert: InsertOfBlocks, blocks: "BlockFile", mark: str, part: int = 0) -> None:
+        """Store the gathered blocks, the `part`th of their INSERT; returns when they are stored."""
+        settings = [insert.settings] if insert.settings else []
+        token = self._settings.get(_TOKEN)
+        if part and token:
+            # The engine would take a later part under the same token for the first one sent again.
+            settings.append(f"{_TOKEN} = {_literal(f'{token}-{part}')}")
+        clause = f"SETTINGS {', '.join(settings)}" if settings else ""
+        self._run(f"{insert.target} FROM INFILE {_literal(blocks.path)} {clause} FORMAT Native\n{mark}")
 
 
 class BlockFile:

@@ -164,6 +164,7 @@ class Client:
         sample = wire.header_block(session.columns(insert.sample))
         self._send(wire.data_packet(sample, compress=query.compress))
         failure: EngineError | None = None
+        part = 0
         with closing(BlockFile()) as gathered:
             while block := self._read_block(compress=query.compress):
                 # After a failure the rest is still on its way: it is read to its end, so that the next packet is found.
@@ -171,9 +172,10 @@ class Client:
                     continue
                 gathered.append(block)
                 if gathered.size >= INSERT_PART_BYTES:
-                    failure = self._store(session, insert, gathered)
+                    failure = self._store(session, insert, gathered, part)
+                    part += 1
             if gathered.size and failure is None:
-                failure = self._store(session, insert, gathered)
+                failure = self._store(session, insert, gathered, part)
         if failure is not None:
             raise failure
 
@@ -186,9 +188,9 @@ class Client:
             raise ProtocolError(UNEXPECTED_PACKET, f"Packet {kind} in the middle of an insert")
         return read_data(self._source, compress=compress)
 
-    def _store(self, session: Session, insert: InsertOfBlocks, gathered: BlockFile) -> EngineError | None:
+    def _store(self, session: Session, insert: InsertOfBlocks, gathered: BlockFile, part: int) -> EngineError | None:
         try:
-            session.insert(insert, gathered, self._engine.new_mark())
+            session.insert(insert, gathered, self._engine.new_mark(), part)
         except EngineError as error:
             return error
         gathered.clear()

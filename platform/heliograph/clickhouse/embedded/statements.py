@@ -19,7 +19,7 @@ class InsertOfBlocks:
     """An INSERT whose rows follow as blocks."""
 
     target: str  # INSERT INTO table (columns)
-    settings: str  # its SETTINGS clause, or ''
+    settings: str  # what its SETTINGS clause says, or ''
     sample: str  # a SELECT with the same columns
 
 
@@ -30,6 +30,6 @@ def insert_of_blocks(sql: str) -> InsertOfBlocks | None:
         return None
     return InsertOfBlocks(
         target=match["target"],
-        settings=f"SETTINGS {match['settings']}" if match["settings"] else "",
+        settings=match["settings"] or "",
         sample=f"SELECT {match['columns'] or '*'} FROM {match['table']}",  # noqa: S608  # the client's own SQL, quoted as it came
     )
