@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+# Pairs in training; inference may read some more.
 MAX_TOKENS = 224
 
 
@@ -26,20 +29,42 @@ def packaged_tokenizer() -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def encode(
-    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]], multiple: int, max_tokens: int
-) -> dict[str, Tensor]:
-    """`(n, length)` tensors with character offsets; the premise is cut where a pair is too long, never the claim
-    unless it fills the model alone. Length is a multiple of `multiple`."""
-    encoded = tokenizer(
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A tokenized pair: ids, segments (1 = claim), and each token's characters in its own text."""
+
+    ids: list[int]
+    segments: list[int]
+    offsets: list[tuple[int, int]]
+
+
+def tokenize(pairs: Sequence[tuple[str, str]], max_tokens: int) -> list[Tokens]:
+    """Each (premise, claim), cut to `max_tokens`: the longer of the two is cut first, which is the premise as a rule."""
+    if not pairs:
+        return []
+    encoded = packaged_tokenizer()(
         [premise for premise, _ in pairs],
         [claim for _, claim in pairs],
         truncation="longest_first",
         max_length=max_tokens,
-        padding=True,
-        pad_to_multiple_of=multiple,
         return_offsets_mapping=True,
         return_token_type_ids=True,
-        return_tensors="pt",
     )
-    return dict(encoded)
+    rows = zip(encoded["input_ids"], encoded["token_type_ids"], encoded["offset_mapping"], strict=True)
+    return [Tokens(ids, segments, offsets) for ids, segments, offsets in rows]
+
+
+def collate(batch: Sequence[Tokens], length: int) -> tuple[dict[str, Tensor], Tensor]:
+    """The model's inputs, `(n, length)` each, and `(n, length, 2)` character offsets, zero where padded."""
+    inputs = {
+        name: torch.zeros(len(batch), length, dtype=torch.long)
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    }
+    offsets = torch.zeros(len(batch), length, 2, dtype=torch.long)
+    for row, item in enumerate(batch):
+        size = len(item.ids)
+        inputs["input_ids"][row, :size] = torch.tensor(item.ids)
+        inputs["attention_mask"][row, :size] = 1
+        inputs["token_type_ids"][row, :size] = torch.tensor(item.segments)
+        offsets[row, :size] = torch.tensor(item.offsets)
+    return inputs, offsets

@@ -19,7 +19,7 @@ from evaluators.batching import Stats, default_budget, run_batched
 from evaluators.devices import choose_device, choose_dtype
 from evaluators.groundedness.adapted import load_adapted
 from evaluators.groundedness.lexical import Overlap, Vocabulary
-from evaluators.groundedness.minilm import encode, packaged_folder, packaged_tokenizer
+from evaluators.groundedness.minilm import Tokens, collate, packaged_folder, packaged_tokenizer, tokenize
 from evaluators.groundedness.pairs import ANSWER_EVIDENCE_WORDS, CLAIM_EVIDENCE_WORDS, Pair, make_pair
 from evaluators.groundedness.verdict import AnswerVerdict, SentenceVerdict
 from evaluators.models import CACHE, Loaded, hash_files
@@ -34,8 +34,8 @@ CALIBRATION = WEIGHTS / "groundedness-minilm.json"
 GROUP_CHARS = 480
 # Trained on pairs of up to 224 tokens; a long claim gets some more, so that it does not crowd out its own evidence.
 READ_TOKENS = 384
-# Beyond this it would: the answer is then not judged.
-MAX_CLAIM_TOKENS = 224
+# Beyond this it would, or be cut itself (the longer text is cut first, down to half): the answer is then not judged.
+MAX_CLAIM_TOKENS = 188
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,11 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the verifier says of one pair: logit of support, and the highest logit of an unsupported token."""
+    """What the verifier says of one pair: logit of support, highest logit of an unsupported token, tokens of the claim."""
 
     support: float
     worst_token: float
+    claim_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,12 @@ def features(
     }
 
 
+def _features(item: _Plan, readings: Sequence[Reading]) -> dict[str, float]:
+    count = len(item.parts)
+    worst = max(overlap.unseen_words for overlap in item.overlaps)
+    return features(readings[:count], readings[count:], item.whole, worst)
+
+
 @dataclass(slots=True)
 class OfflineBackend:
     """Reads pairs in batches of at most `batch_tokens` padded tokens."""
@@ -131,66 +138,52 @@ class OfflineBackend:
         return self.calibration.threshold
 
     def judge(self, samples: Sequence[Sample]) -> list[AnswerVerdict]:
+        return [self._verdict(item, readings) for item, readings in self._read_plans(samples)]
+
+    def features(self, samples: Sequence[Sample]) -> list[dict[str, float]]:
+        """What the logistic layer sees of each sample."""
+        return [_features(item, readings) for item, readings in self._read_plans(samples)]
+
+    def _read_plans(self, samples: Sequence[Sample]) -> list[tuple[_Plan, list[Reading]]]:
         plans = [plan(sample) for sample in samples]
-        readings = self.read([pair for item in plans for pair in item.pairs])
-        verdicts, at = [], 0
-        for item in plans:
-            verdicts.append(self._verdict(item, readings[at : at + len(item.pairs)]))
-            at += len(item.pairs)
-        return verdicts
+        readings = iter(self.read([pair for item in plans for pair in item.pairs]))
+        return [(item, [next(readings) for _ in item.pairs]) for item in plans]
 
     def _verdict(self, item: _Plan, readings: Sequence[Reading]) -> AnswerVerdict:
-        sentences, groups = readings[: len(item.parts)], readings[len(item.parts) :]
-        worst = max(overlap.unseen_words for overlap in item.overlaps)
-        covered = groups if item.groups else sentences
         found = tuple(
             SentenceVerdict(
                 span,
                 self.calibration.probability(features([reading], [], overlap, overlap.unseen_words)),
                 pair.evidence,
             )
-            for span, reading, overlap, pair in zip(item.parts, sentences, item.overlaps, item.pairs, strict=False)
+            for span, reading, overlap, pair in zip(item.parts, readings, item.overlaps, item.pairs, strict=False)
         )
-        return AnswerVerdict(
-            self.calibration.probability(features(sentences, covered, item.whole, worst)),
-            found,
-            cut=too_long(item.pairs),
-        )
+        probability = self.calibration.probability(_features(item, readings))
+        return AnswerVerdict(probability, found, cut=too_long(readings))
 
     def read(self, pairs: Sequence[Pair]) -> list[Reading]:
         """What the verifier says of each pair, in order."""
-        lengths = (
-            [
-                len(ids)
-                for ids in packaged_tokenizer()(
-                    [pair.premise for pair in pairs],
-                    [pair.text for pair in pairs],
-                    truncation="longest_first",
-                    max_length=READ_TOKENS,
-                )["input_ids"]
-            ]
-            if pairs
-            else []
-        )
-        return run_batched(pairs, lengths, self._compute, self.batch_tokens, self.stats)
+        tokens = tokenize([(pair.premise, pair.text) for pair in pairs], READ_TOKENS)
+        items = [(item, pair.claim_start) for item, pair in zip(tokens, pairs, strict=True)]
+        lengths = [len(item.ids) for item in tokens]
+        return run_batched(items, lengths, self._compute, self.batch_tokens, self.stats)
 
     @torch.inference_mode()
-    def _compute(self, pairs: list[Pair], length: int) -> list[Reading]:
-        encoded = encode(packaged_tokenizer(), [(pair.premise, pair.text) for pair in pairs], length, READ_TOKENS)
-        offsets = encoded.pop("offset_mapping")
-        starts = torch.tensor([pair.claim_start for pair in pairs])[:, None]
-        claim = (encoded["token_type_ids"] == 1) & (offsets[..., 1] > offsets[..., 0]) & (offsets[..., 0] >= starts)
-        support, tokens = self.loaded.model(**{name: item.to(self.loaded.device) for name, item in encoded.items()})
+    def _compute(self, items: list[tuple[Tokens, int]], length: int) -> list[Reading]:
+        inputs, offsets = collate([item for item, _ in items], length)
+        starts = torch.tensor([start for _, start in items])[:, None]
+        claim = (inputs["token_type_ids"] == 1) & (offsets[..., 1] > offsets[..., 0]) & (offsets[..., 0] >= starts)
+        support, tokens = self.loaded.model(**{name: item.to(self.loaded.device) for name, item in inputs.items()})
         worst = tokens.cpu().masked_fill(~claim, -20.0).amax(dim=1)
-        return [Reading(a, b) for a, b in zip(support.cpu().tolist(), worst.tolist(), strict=True)]
+        lengths = claim.sum(dim=1)
+        return [Reading(*row) for row in zip(support.cpu().tolist(), worst.tolist(), lengths.tolist(), strict=True)]
 
 
-def too_long(pairs: Sequence[Pair]) -> str | None:
-    counts = [
-        len(ids) for ids in packaged_tokenizer()([pair.text for pair in pairs], add_special_tokens=False)["input_ids"]
-    ]
-    if max(counts) > MAX_CLAIM_TOKENS:
-        return f"a part of the answer has {max(counts)} tokens and the model reads {MAX_CLAIM_TOKENS}"
+def too_long(sentences: Sequence[Reading]) -> str | None:
+    """Why some of the sentences could not be read whole, or None."""
+    longest = max(reading.claim_tokens for reading in sentences)
+    if longest > MAX_CLAIM_TOKENS:
+        return f"one sentence of the answer has {longest} tokens or more, and the model reads {MAX_CLAIM_TOKENS}"
     return None
 
 
@@ -200,8 +193,7 @@ def packaged_revision() -> str:
 
 
 def _load(device: torch.device, dtype: torch.dtype) -> Loaded:
-    model = load_adapted(packaged_folder(), ADAPTERS)
-    model.encoder.to(dtype)
+    model = load_adapted(packaged_folder(), ADAPTERS, dtype)
     return Loaded(
         model.to(device), packaged_tokenizer(), "all-MiniLM-L6-v2 with adapters", packaged_revision(), device, dtype
     )

@@ -19,11 +19,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from evaluators.batching import padded
 from evaluators.groundedness.adapted import AdaptedVerifier, add_adapters, load_encoder, save_adapters
-from evaluators.groundedness.minilm import MAX_TOKENS, encode, packaged_folder, packaged_tokenizer
+from evaluators.groundedness.minilm import MAX_TOKENS, collate, packaged_folder, tokenize
 from evaluators.training.data import Example, is_held_out, natural_examples, read_rows, training_round
-
-BUCKET = 32  # padded lengths: one compiled kernel per multiple keeps memory flat
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,8 @@ def token_targets(batch: Sequence[Example], offsets: Tensor, segments: Tensor) -
 
 
 def loss_of(model: AdaptedVerifier, batch: Sequence[Example], recipe: Recipe) -> Tensor:
-    encoded = encode(packaged_tokenizer(), [(item.premise, item.text) for item in batch], BUCKET, MAX_TOKENS)
-    offsets = encoded.pop("offset_mapping")
+    tokens = tokenize([(item.premise, item.text) for item in batch], MAX_TOKENS)
+    encoded, offsets = collate(tokens, padded(max(len(item.ids) for item in tokens)))
     pair, token = model(**encoded)
     supported = torch.tensor([float(item.supported) for item in batch])
     weight = torch.tensor(recipe.positive_weight)
@@ -95,8 +94,7 @@ def train(recipe: Recipe, data: Path, dev: Path | None, output: Path) -> None:
         documents = {row.context[:300] for row in read_rows(dev) if is_held_out(row, recipe.held_out_documents)}
         rows = [row for row in rows if row.context[:300] not in documents]
     natural = natural_examples(rows)
-    model = AdaptedVerifier(load_encoder(packaged_folder()))
-    nn.Module.to(model.encoder, torch.bfloat16)  # frozen; what is trained stays fp32
+    model = AdaptedVerifier(load_encoder(packaged_folder(), torch.bfloat16))  # frozen; what is trained is fp32
     add_adapters(model, recipe.rank)
     model.eval()  # no dropout: the runs are short, and it costs a third of the time
     heads = [*model.pooler.parameters(), *model.pair_head.parameters(), *model.token_head.parameters()]
