@@ -1,7 +1,7 @@
 """One NVIDIA GPU, and the MIG instances on it: walks the tables of its driver and turns what answers into points."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gpu_agent.metrics import Interval
 from gpu_agent.nvml import groups, library
@@ -14,6 +14,13 @@ STATES = ("ok", "degraded", "predicted_failure", "failed")  # from good to bad
 Group = Callable[[groups.Reader], Iterable[Point]]
 
 
+class Plan(NamedTuple):
+    """The fields to ask for in one call, and the rows with the sources that may have a value."""
+
+    keys: list[FieldKey]
+    rows: list[tuple[Reading, tuple[Source, ...]]]
+
+
 class Unit:
     """What can be read on its own: a GPU or a MIG instance, with what it turned out not to support."""
 
@@ -22,6 +29,7 @@ class Unit:
         self.entity = entity
         self.sample = Sample()
         self._missing: set[Source | FieldKey | str] = set()
+        self._plans: dict[Interval, Plan] = {}
         self._results: dict[tuple[str, tuple[int, ...]], Any] = {}
 
     def begin(self, sample: Sample, fresh: bool) -> None:
@@ -30,6 +38,7 @@ class Unit:
         self._results.clear()
         if fresh:
             self._missing.clear()
+            self._plans.clear()
 
     def failed(self, error: ReadFailed) -> None:
         name = str(error)
@@ -42,7 +51,7 @@ class Unit:
         try:
             return library.call(function, *arguments)
         except Unsupported:
-            self._missing.add(function)
+            self._miss(function)
             raise
 
     def fields(self, keys: Iterable[FieldKey]) -> dict[FieldKey, int | float]:
@@ -50,37 +59,50 @@ class Unit:
         result: dict[FieldKey, int | float] = {}
         wanted = [key for key in keys if key not in self._missing]
         for key, value in library.field_values(self.handle, wanted).items():
-            if isinstance(value, Unsupported):
-                self._missing.add(key)
+            if not isinstance(value, Exception):
+                if not library.is_sentinel(value):
+                    result[key] = value
+            elif isinstance(value, Unsupported):
+                self._miss(key)
             elif isinstance(value, ReadFailed):
                 self.failed(value)
-            elif not isinstance(value, Exception) and not library.is_sentinel(value):
-                result[key] = value
         return result
 
-    def rows(self, rows: Iterable[Reading]) -> None:
-        """Read the rows of the table, all their fields in one call."""
-        rows = tuple(rows)
-        fields = self.fields([source.key for row in rows for source in row.sources if isinstance(source, Field)])
-        for row in rows:
-            for source in row.sources:
+    def rows(self, interval: Interval, table: Mapping[Interval, tuple[Reading, ...]]) -> None:
+        """Read the rows of one interval class, all their fields in one call."""
+        plan = self._plans.get(interval) or self._plan(interval, table[interval])
+        fields = self.fields(plan.keys)
+        entity, points = self.entity, self.sample.points
+        for row, sources in plan.rows:
+            for source in sources:
                 value = fields.get(source.key) if isinstance(source, Field) else self._called(source)
                 if value is None:
                     continue
                 value *= source.scale
                 if row.low <= value <= row.high:
-                    self.sample.points.append(Point(self.entity, row.metric, value, row.attributes))
+                    points.append(Point(entity, row.metric, value, row.attributes))
                 break
 
+    def _plan(self, interval: Interval, rows: tuple[Reading, ...]) -> Plan:
+        """The rows with what is known to be missing left out; kept until something more turns out to be missing."""
+        found = [(row, tuple(source for source in row.sources if source not in self._missing)) for row in rows]
+        keys = [source.key for _row, sources in found for source in sources if isinstance(source, Field)]
+        self._plans[interval] = Plan(
+            [key for key in keys if key not in self._missing], [each for each in found if each[1]]
+        )
+        return self._plans[interval]
+
+    def _miss(self, what: Source | FieldKey | str) -> None:
+        self._missing.add(what)
+        self._plans.clear()
+
     def _called(self, source: Call) -> int | float | None:
-        if source in self._missing:
-            return None
         whole = (source.function, source.arguments)  # one call may serve several rows
         try:
             if whole not in self._results:
                 self._results[whole] = library.call(source.function, self.handle, *source.arguments)
         except Unsupported:
-            self._missing.add(source)
+            self._miss(source)
             return None
         except ReadFailed as error:
             self.failed(error)
@@ -149,7 +171,7 @@ class NvmlDevice:
             self._gpm = self._gpm or self._gpm_of_gpu()
         if interval is Interval.MEDIUM:
             self._find_migs(sample)
-        self._gpu.rows(self._table[interval])
+        self._gpu.rows(interval, self._table)
         if interval is Interval.FAST:
             self._fast()
         elif interval is Interval.MEDIUM:

@@ -34,7 +34,7 @@ def build(folder: Path, without: Collection[str] = ()) -> Path:
     (folder / "nvml.c").write_text(source)
     (folder / "stubs.c").write_text("".join(f"int {name}(void) {{ return {NOT_SUPPORTED}; }}\n" for name in stubs))
     library = folder / "libnvidia-ml.so.1"
-    command = ["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
+    command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
     command += ["-Wl,-soname,libnvidia-ml.so.1", "-o", str(library), str(folder / "nvml.c"), str(folder / "stubs.c")]
     subprocess.run(command, check=True)
     return library

@@ -523,7 +523,7 @@ int nvmlEventSetWait_v2(event_set *set, event_data *out, u32 timeout_ms) {
             *out = (event_data){&devices[gpu][0], type, data, gi, ci};
             return OK;
         }
-        usleep(100000); /* a real driver sleeps in the kernel; this must not cost what is measured */
+        usleep(250000); /* a real driver sleeps in the kernel; this must not cost what is measured */
     } while (since(entered) * 1000 < timeout_ms);
     return TIMEOUT;
 }
