@@ -10,7 +10,7 @@ from collectors.otlp.limits import Limits
 from collectors.otlp.values import read_attributes
 from collectors.semconv.convert import MAX_LABEL_CHARS, count, label, labels
 
-_SERVICE = ("service.name",)
+_SERVICE = ("service.name", "openinference.project.name")
 _ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
 _HOST = ("host.name", "k8s.node.name")
 _GPUS = ("gpu.uuids", "gpu.uuid", "hw.id")

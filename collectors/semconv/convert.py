@@ -197,6 +197,15 @@ def one_of(meanings: Mapping[str, str]) -> Converter:
     return look_up
 
 
+def always(meaning: str) -> Converter:
+    """Converter of a key whose presence alone says it."""
+
+    def read(value: Value) -> str | None:
+        return None if present(value) is None else meaning
+
+    return read
+
+
 def spread(fields: Mapping[str, tuple[str, Converter]], *, first: bool = False) -> Converter:
     """Converter of a JSON object that holds several fields: its keys -> (canonical field, converter), in order.
 

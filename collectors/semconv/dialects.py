@@ -5,6 +5,7 @@ then what extends them, and the general keys last.
 """
 
 from collectors.semconv import (
+    flue,
     general,
     genkit,
     google_adk,
@@ -18,6 +19,7 @@ from collectors.semconv import (
     mlflow,
     openinference,
     openlit,
+    opik,
     otel_genai,
     pydantic_ai,
     tgi,
@@ -34,6 +36,7 @@ DIALECTS = (
     langwatch.DIALECT,
     laminar.DIALECT,
     weave.DIALECT,
+    opik.DIALECT,
     langsmith.DIALECT,
     trulens.DIALECT,
     mastra.DIALECT,
@@ -48,6 +51,7 @@ DIALECTS = (
     google_adk.DIALECT,
     livekit.DIALECT,
     genkit.DIALECT,
+    flue.DIALECT,
     vllm.DIALECT,
     tgi.DIALECT,
     general.DIALECT,

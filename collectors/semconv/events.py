@@ -32,7 +32,9 @@ _CONTENT = {
 }
 # Names of events that carry messages.
 MESSAGE_EVENTS = frozenset({*_ROLES, _CHOICE, *_CONTENT})
-NAMES = MESSAGE_EVENTS | FIRST_TOKEN | {DETAILS, "exception"}
+# A document found by a vector database, under Traceloop's names.
+_DOCUMENT = "db.query.result"
+NAMES = MESSAGE_EVENTS | FIRST_TOKEN | {DETAILS, _DOCUMENT, "exception"}
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class EventMeaning:
     input_messages: list[Message] = field(default_factory=list)
     output_messages: list[Message] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    documents: list[dict[str, Any]] = field(default_factory=list)
     first_token_at: int | None = None
     exception_type: str = ""
     exception_message: str = ""
@@ -57,6 +60,8 @@ def read_events(events: list[Event]) -> EventMeaning:
         elif name == "exception":
             meaning.exception_type = label(attributes.get("exception.type")) or meaning.exception_type
             meaning.exception_message = label(attributes.get("exception.message")) or meaning.exception_message
+        elif name == _DOCUMENT:
+            meaning.documents.append({key.removeprefix(f"{_DOCUMENT}."): value for key, value in attributes.items()})
         elif name == DETAILS:
             meaning.details.update(attributes)
         elif name in MESSAGE_EVENTS:

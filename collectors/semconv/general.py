@@ -5,8 +5,12 @@ from collectors.semconv.table import Dialect
 DIALECT = Dialect(
     name="",
     fields={
-        "session_id": ("session.id", "thread_id", "session_id"),
-        "user_id": ("user.id", "enduser.id", "enduser.pseudo.id", "user_id"),
+        "session_id": ("session.id", "conversation.id", "thread_id", "session_id"),
+        "user_id": ("user.id", "enduser.id", "enduser.pseudo.id", "user_id", "customer_id"),
+        # Bare names make no GenAI span, but complete one.
+        "model_name": ("model",),
+        "input": ("input", "inputs", "raw_input", "prompt"),
+        "output": ("output", "outputs", "completion"),
         "tags": ("tags",),
         "error_type": ("error.type", "exception.type"),
         "error_message": ("error.message", "exception.message"),

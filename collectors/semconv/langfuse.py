@@ -48,7 +48,7 @@ DIALECT = Dialect(
         "prompt_name": ("langfuse.observation.prompt.name", "langfuse.prompt.name"),
         "prompt_version": ("langfuse.observation.prompt.version", "langfuse.prompt.version"),
         "environment": ("langfuse.environment",),
-        "release": ("langfuse.release",),
+        "release": ("langfuse.release", "langfuse.version"),
         "level": ("langfuse.observation.level",),
         "error_message": ("langfuse.observation.status_message",),
         "input": ("langfuse.observation.input", "langfuse.trace.input"),

@@ -3,15 +3,18 @@
 https://docs.litellm.ai/docs/observability/opentelemetry_integration
 """
 
-from collectors.semconv.table import Dialect
+from collectors.semconv.convert import always
+from collectors.semconv.table import Dialect, Source
 
 DIALECT = Dialect(
     name="litellm",
     fields={
+        "kind": (Source("guardrail_name", always("guardrail")),),
         "reported_cost": ("gen_ai.cost.total_cost",),
         "reported_input_cost": ("gen_ai.cost.input_cost",),
         "reported_output_cost": ("gen_ai.cost.output_cost",),
         "user_id": ("metadata.user_api_key_user_id", "metadata.user_api_key_end_user_id"),
         "tags": ("metadata.requester_metadata.tags",),
+        "output": ("guardrail_response",),
     },
 )

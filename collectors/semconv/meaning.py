@@ -19,7 +19,8 @@ Fields = dict[str, Any]
 
 # Spans whose usage is their own; agents, chains and everything around them repeat their children's.
 COUNTED_KINDS = frozenset({"llm", "embedding", "reranker"})
-_CONTENT = frozenset({"input", "output", "input_messages", "output_messages", "documents", "embedded_texts"})
+# Fields under the names of columns that hold what came until `_settle_content` has read it.
+_RAW = ("input", "output", "documents")
 _EVENT_NAMES = NAMES
 _NO_EVENTS = EventMeaning()
 _NOTHING: Fields = {}
@@ -66,6 +67,8 @@ def interpret(
     _settle_errors(fields, said)
     if "dialect" not in fields:
         fields["usage_counted"] = False
+        for name in _RAW:
+            fields.pop(name, None)
         return fields
     if "provider" in fields:
         fields["provider"] = fold(fields["provider"])
@@ -137,6 +140,8 @@ def _settle_kind(fields: Fields) -> None:
             fields["kind"] = "tool"
         elif any(key in fields for key in _SIGNS_OF_A_MODEL):
             fields["kind"] = "llm"
+        elif "agent_name" in fields:
+            fields["kind"] = "agent"
         else:
             fields["kind"] = "other"
     if fields["kind"] == "tool" and "entity_name" in fields:
@@ -238,8 +243,9 @@ def _settle_content(fields: Fields, said: EventMeaning) -> None:
     if fields["kind"] == "embedding":
         # Vectors are no text: they stay among the attributes.
         fields["output"] = fields["output_preview"] = ""
-    if "documents" in fields:
-        fields["documents"] = documents_of(fields["documents"])
+    documents = fields.get("documents", said.documents)
+    if documents:
+        fields["documents"] = documents_of(documents)
 
 
 def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:

@@ -46,6 +46,7 @@ DIALECT = Dialect(
         "prompt_name": ("prompt.id",),
         "prompt_version": ("llm.prompt_template.version",),
         "tags": ("tag.tags",),
+        "agent_name": ("agent.name",),
         "tool_name": ("tool.name",),
         "tool_call_id": ("tool.id",),
         "input_messages": ("llm.input_messages",),

@@ -14,13 +14,16 @@ OPERATIONS = {
     **dict.fromkeys(("execute_tool", "create_memory", "create_memory_store", "update_memory"), "tool"),
     **dict.fromkeys(("upsert_memory", "delete_memory", "delete_memory_store"), "tool"),
     **dict.fromkeys(("create_agent", "invoke_agent"), "agent"),
+    # The Model Context Protocol's method.
+    "tools/call": "tool",
     **dict.fromkeys(("invoke_workflow", "plan", "agent_step"), "chain"),
 }
 
 DIALECT = Dialect(
     name="otel_genai",
     fields={
-        "operation": ("gen_ai.operation.name",),
+        "operation": ("gen_ai.operation.name", "mcp.method.name"),
+        "agent_name": ("gen_ai.agent.name", "gen_ai.agent.id", "gen_ai.agent"),
         "provider": ("gen_ai.provider.name", "gen_ai.system", "gen_ai.request.provider"),
         "model_requested": ("gen_ai.request.model",),
         "model_answered": ("gen_ai.response.model",),
@@ -50,7 +53,7 @@ DIALECT = Dialect(
             "gen_ai.response.stop_reason",
         ),
         "response_id": ("gen_ai.response.id",),
-        "session_id": ("gen_ai.conversation.id",),
+        "session_id": ("gen_ai.conversation.id", "gen_ai.openai.conversation.id", "gen_ai.openai.thread.id"),
         "prompt_name": ("gen_ai.prompt.name",),
         "prompt_version": ("gen_ai.prompt.version",),
         "tool_name": ("gen_ai.tool.name",),
@@ -58,8 +61,15 @@ DIALECT = Dialect(
         "system_instructions": ("gen_ai.system_instructions",),
         "input_messages": ("gen_ai.input.messages",),
         "output_messages": ("gen_ai.output.messages",),
-        "input": ("gen_ai.tool.call.arguments", "gen_ai.retrieval.query.text", "gen_ai.retrieval.query"),
-        "output": ("gen_ai.tool.call.result",),
+        "output_tool_calls": ("gen_ai.response.tool_calls",),
+        "input": (
+            "gen_ai.tool.call.arguments",
+            "gen_ai.retrieval.query.text",
+            "gen_ai.retrieval.query",
+            "gen_ai.memory.query.text",
+            "mcp.request.argument",
+        ),
+        "output": ("gen_ai.tool.call.result", "gen_ai.memory.records", "mcp.response.value"),
         "documents": ("gen_ai.retrieval.documents",),
     },
     operations=OPERATIONS,

@@ -49,6 +49,7 @@ FIELDS: Mapping[str, Converter] = {
     "prompt_version": convert.json_label,
     "tool_name": convert.json_label,
     "tool_call_id": convert.label,
+    "agent_name": convert.json_label,
     # The name of whatever runs: a tool's on a tool's span.
     "entity_name": convert.json_label,
     "gpu_uuids": convert.labels,

@@ -3,7 +3,7 @@
 https://github.com/traceloop/openllmetry/tree/main/packages/opentelemetry-semantic-conventions-ai
 """
 
-from collectors.semconv.convert import one_of
+from collectors.semconv.convert import always, one_of
 from collectors.semconv.table import Dialect, Source
 
 KINDS = {"workflow": "chain", "task": "chain", "agent": "agent", "tool": "tool"}
@@ -11,7 +11,11 @@ KINDS = {"workflow": "chain", "task": "chain", "agent": "agent", "tool": "tool"}
 DIALECT = Dialect(
     name="traceloop",
     fields={
-        "kind": (Source("traceloop.span.kind", one_of(KINDS)),),
+        "kind": (
+            Source("traceloop.span.kind", one_of(KINDS)),
+            Source("db.vector.query.top_k", always("retriever")),
+            Source("db.vector.query.result_count", always("retriever")),
+        ),
         "operation": ("llm.request.type",),
         "provider": ("llm.vendor", "gen_ai.llm.provider"),
         "model_requested": ("gen_ai.llm.model",),

@@ -4,7 +4,9 @@ Only the `.do*` spans are model calls; the spans around them repeat their usage 
 https://ai-sdk.dev/docs/ai-sdk-core/telemetry
 """
 
-from collectors.semconv.convert import json_label, milliseconds, spread
+from typing import Any
+
+from collectors.semconv.convert import json_label, label, milliseconds, spread
 from collectors.semconv.table import Dialect, Source
 
 OPERATIONS = {
@@ -17,11 +19,18 @@ OPERATIONS = {
     "ai.toolcall": "tool",
 }
 
+
+def function_of(value: Any) -> str | None:
+    """`ai.streamText.doStream my-function` to the SDK's function; other libraries' `operation.name` is not ours."""
+    name = label(value)
+    return name.split()[0] if name is not None and name.startswith("ai.") else None
+
+
 DIALECT = Dialect(
     name="vercel",
     fields={
         # The SDK's own operation decides over `gen_ai.operation.name`, which it also sets on the spans around a call.
-        "operation": ("ai.operationId",),
+        "operation": ("ai.operationId", Source("operation.name", function_of)),
         "provider": ("ai.model.provider", "aisdk.model.provider"),
         "model_requested": ("ai.model.id", "aisdk.model.id"),
         "model_answered": ("ai.response.model",),
@@ -54,6 +63,7 @@ DIALECT = Dialect(
         "output_tool_calls": ("ai.response.toolCalls", "ai.result.toolCalls"),
         "output_reasoning": ("ai.response.reasoning",),
         "embedded_texts": ("ai.values", "ai.value"),
+        "documents": ("ai.documents",),
         "input": ("ai.toolCall.args",),
         "output": (
             "ai.response.text",

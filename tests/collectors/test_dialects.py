@@ -234,6 +234,13 @@ def test_traceloop_entities_name_tools_and_nothing_else() -> None:
     check({"traceloop.span.kind": "workflow", **entity}, {"kind": "chain", "tool_name": "", "output": "12"})
 
 
+def test_documents_of_a_vector_database_are_events() -> None:
+    found = {"db.query.result.id": "d", "db.query.result.document": "text", "db.query.result.score": 0.5}
+    row = row_of({"db.vector.query.top_k": 1}, events=[(START + 1, "db.query.result", found)])
+    assert row["kind"] == "retriever"
+    assert json.loads(row["documents"]) == [{"content": "text", "id": "d", "score": 0.5}]
+
+
 def test_vllm_measures_queue_prefill_and_decode() -> None:
     check(
         {
@@ -379,6 +386,16 @@ def test_the_google_adk_keeps_requests_and_responses_as_json() -> None:
             {"lk.chat_ctx": json.dumps({"items": []}), "lk.response.text": "12", "gen_ai.request.model": "m"},
             {"kind": "llm", "output": ANSWER},
         ),
+        ({"opik.tags": ["a"], "opik.thread_id": "t", "gen_ai.request.model": "m"}, {"tags": ["a"], "session_id": "t"}),
+        ({"flue.turn.input": "How many?", "flue.turn.output": "12"}, {"input": "How many?", "output": "12"}),
+        (
+            {"mcp.method.name": "tools/call", "mcp.request.argument": "{}", "mcp.response.value": "12"},
+            {"kind": "tool", "input": "{}", "output": "12"},
+        ),
+        ({"gen_ai.agent.name": "planner"}, {"kind": "agent"}),
+        ({"guardrail_name": "pii", "guardrail_response": "masked"}, {"kind": "guardrail", "output": "masked"}),
+        ({"operation.name": "ai.embed.doEmbed my-app", "ai.usage.tokens": 5}, {"kind": "embedding", "input_tokens": 5}),
+        ({"operation.name": "http.request", "input": "x"}, {"kind": "other", "dialect": "", "input": ""}),
         (
             {"genkit:metadata:subtype": "tool", "genkit:name": "count", "genkit:input": '"apples"'},
             {"kind": "tool", "tool_name": "count"},
