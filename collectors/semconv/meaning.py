@@ -243,9 +243,8 @@ def _settle_content(fields: Fields, said: EventMeaning) -> None:
     if fields["kind"] == "embedding":
         # Vectors are no text: they stay among the attributes.
         fields["output"] = fields["output_preview"] = ""
-    documents = fields.get("documents", said.documents)
-    if documents:
-        fields["documents"] = documents_of(documents)
+    if "documents" in fields or said.documents:
+        fields["documents"] = documents_of(fields.get("documents", said.documents))
 
 
 def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
