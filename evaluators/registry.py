@@ -26,6 +26,90 @@ EVALUATORS: dict[str, Entry] = {
         "evaluators.groundedness:groundedness",
         "is the answer supported by its context: probability, and verdict and evidence for each sentence",
     ),
+    "answer_relevance": Entry(
+        "evaluators.judges.answer_relevance:answer_relevance",
+        "is the answer about the question: embedding similarity",
+    ),
+    "bleu": Entry(
+        "evaluators.judges.bleu:bleu",
+        "sentence BLEU against a reference (sacrebleu)",
+    ),
+    "chrf": Entry(
+        "evaluators.judges.bleu:chrf",
+        "chrF against a reference (sacrebleu)",
+    ),
+    "context_relevance": Entry(
+        "evaluators.judges.context_relevance:context_relevance",
+        "is the retrieved context about the question: embedding similarity by passage",
+    ),
+    "exact_match": Entry(
+        "evaluators.judges.exact_match:exact_match",
+        "does the answer equal a reference",
+    ),
+    "field_f1": Entry(
+        "evaluators.judges.ocr:field_f1",
+        "F1 of extracted fields against the expected ones",
+    ),
+    "fuzzy_match": Entry(
+        "evaluators.judges.fuzzy_match:fuzzy_match",
+        "how close the answer is to a reference in letters or words",
+    ),
+    "json_schema": Entry(
+        "evaluators.judges.json_schema:json_schema",
+        "is the answer JSON that obeys a schema",
+    ),
+    "language": Entry(
+        "evaluators.judges.language:language",
+        "which language the answer is in, or whether it is the expected one",
+    ),
+    "llm_judge": Entry(
+        "evaluators.judges.llm_judge:llm_judge",
+        "a language model as judge: rubric, or pairwise with swapped places",
+    ),
+    "ocr": Entry(
+        "evaluators.judges.ocr:ocr",
+        "character error rate, word error rate or ANLS of a transcription",
+    ),
+    "pii": Entry(
+        "evaluators.judges.pii:pii",
+        "personal data in the answer: patterns with check digits",
+    ),
+    "prompt_injection": Entry(
+        "evaluators.judges.prompt_injection:prompt_injection",
+        "does the question or context give the model orders: heuristics",
+    ),
+    "refusal": Entry(
+        "evaluators.judges.refusal:refusal",
+        "did the model refuse: patterns",
+    ),
+    "regex": Entry(
+        "evaluators.judges.regex:regex",
+        "does the answer match a pattern",
+    ),
+    "repetition": Entry(
+        "evaluators.judges.repetition:repetition",
+        "share of the answer's 4-grams that repeat",
+    ),
+    "retrieval": Entry(
+        "evaluators.judges.retrieval:retrieval",
+        "nDCG, recall, precision, MRR of retrieved documents",
+    ),
+    "rouge": Entry(
+        "evaluators.judges.rouge:rouge",
+        "ROUGE-1, -2 or -L F1 against a reference",
+    ),
+    "teds": Entry(
+        "evaluators.judges.teds:teds",
+        "tree similarity of an HTML table with a reference table",
+    ),
+    "tool_calls": Entry(
+        "evaluators.judges.tool_calls:tool_calls",
+        "do the tool calls name offered tools and obey their schemas",
+    ),
+    "toxicity": Entry(
+        "evaluators.judges.toxicity:toxicity",
+        "is the answer abusive or obscene: trained head, word list or any classifier",
+    ),
 }
 
 

@@ -17,9 +17,10 @@ class RegressionResult:
     `effect` is candidate minus baseline in the metric's own unit (for `ratio`: candidate over baseline, minus 1), and
     `interval` its two-sided 1 - 2 alpha interval, so that each end is a one-sided 1 - alpha bound; None when a single
     item leaves nothing to estimate it from. `p_value` is one-sided, for the hypothesis that the candidate is not worse.
-    `n` counts pairs, `n_clusters` independent groups of them. `n_needed` is the number of pairs that would settle an
-    open verdict with power 0.8 if the difference seen is the true one, or, beside a settled one, that would show a drop
-    of the margin; None when the pairs at hand do, or when no number would. `minimum_detectable_effect` is the drop that this many pairs would show with power 0.8.
+    `n` counts pairs, `n_clusters` independent groups of them.
+    `n_needed` is the number of pairs that would settle an open verdict with power 0.8 if the difference seen is true
+    or, beside a settled one, that would show a drop of the margin; None when the pairs at hand do, or when no
+    number would. `minimum_detectable_effect` is the drop that this many pairs would show with power 0.8.
     """
 
     kind: Kind
