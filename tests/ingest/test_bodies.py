@@ -68,9 +68,10 @@ def test_a_body_that_ends_too_early_is_malformed(encoding, compress, cut):
 @given(data=st.binary(min_size=1, max_size=300))
 def test_any_bytes_are_read_or_refused(encoding, data):
     try:
-        assert len(decompress(data, encoding, max_bytes=10_000)) <= 10_000
-    except Refusal as refusal:
-        assert refusal.message
+        result = decompress(data, encoding, max_bytes=10_000)
+    except Refusal:
+        return
+    assert len(result) <= 10_000
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", " Identity "])

@@ -1,4 +1,4 @@
-"""OTLP/gRPC against a real collector, through the generated stubs and through OpenTelemetry's conventions for errors."""
+"""OTLP/gRPC against a real collector, with OpenTelemetry's conventions for errors."""
 
 import grpc
 import pytest
@@ -9,7 +9,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from tests.ingest.senders import logs_request, metrics_request, trace_request
 

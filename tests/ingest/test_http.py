@@ -118,7 +118,9 @@ def test_an_empty_body_is_a_valid_empty_request(stack, tenant, headers):
     ],
     ids=["protobuf", "cut protobuf", "json", "another json", "gzip", "cut gzip"],
 )
-def test_a_malformed_body_is_400_with_the_reason_in_its_own_encoding_and_nothing_is_stored(stack, tenant, headers, body):
+def test_a_malformed_body_is_400_with_the_reason_in_its_own_encoding_and_nothing_is_stored(
+    stack, tenant, headers, body
+):
     response = post(stack, tenant, body, headers)
     assert response.status_code == 400
     assert response.headers["content-type"] == headers["content-type"]

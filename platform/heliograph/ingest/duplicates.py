@@ -9,16 +9,20 @@ from heliograph.clickhouse import client
 # The latest spans of this process answer an immediate retry even where a replica of the store lags behind. A key takes
 # about 200 bytes with its place in the set, so two generations of this size take 40 MB.
 RECENT_KEYS = 100_000
-# One look-up's text stays below ClickHouse's max_query_size (256 KiB) with 20 characters an id.
-LOOKUP_IDS = 5_000
+# One look-up's text stays below ClickHouse's max_query_size (256 KiB): 35 characters a trace id, 19 a span id.
+LOOKUP_IDS = 4_000
+# Of traces with more spans than this, the few that are looked for are named; else naming the traces is cheaper, since
+# they are fewer, and since the table is ordered by them within a minute.
+SPANS_A_TRACE = 20
 MINUTE_NS = 60_000_000_000
 
-# span_id alone tells nearly all rows apart and is the cheapest column to read; the caller compares the trace id.
 _STORED = """
 SELECT trace_id, span_id, toUnixTimestamp64Micro(received_at) AS received_us
 FROM spans
-PREWHERE span_id IN %(span_ids)s
-WHERE project_id = %(project_id)s AND toStartOfMinute(start_time) IN %(minutes)s
+WHERE project_id = %(project_id)s
+  AND toStartOfMinute(start_time) IN %(minutes)s
+  AND trace_id IN %(trace_ids)s
+  AND (%(any_span)s OR span_id IN %(span_ids)s)
 """
 
 
@@ -44,20 +48,31 @@ class RecentKeys:
             self._old, self._new = self._new, set()
 
 
-def stored_spans(project_id: int, span_ids: Sequence[str], start_times: Sequence[int]) -> dict[str, int]:
-    """Return the stored spans that have one of these ids, by key, each with its `received_at` in µs since the epoch.
+def stored_spans(
+    project_id: int, trace_ids: Sequence[str], span_ids: Sequence[str], start_times: Sequence[int]
+) -> dict[str, int]:
+    """Return which of these spans are stored, by key, each with its `received_at` in µs since the epoch.
 
-    `start_times` are in nanoseconds: only their minutes are looked at. Raises what `client.query` raises.
+    The three sequences have one entry a span; `start_times` are in nanoseconds, and only their minutes are looked at.
+    More spans of the same traces may be among the result. Raises StoreError.
     """
     minutes = [
         datetime.fromtimestamp(minute * 60, UTC) for minute in sorted({time // MINUTE_NS for time in start_times})
     ]
     found: dict[str, int] = {}
     for first in range(0, len(span_ids), LOOKUP_IDS):
-        ids = tuple(span_ids[first : first + LOOKUP_IDS])
-        rows = client.query(project_id, _STORED, {"span_ids": ids, "minutes": minutes}, tag="ingest.stored_spans")
-        for row in rows:
-            found[key_of(project_id, row["trace_id"], row["span_id"])] = row["received_us"]
+        spans = span_ids[first : first + LOOKUP_IDS]
+        traces = set(trace_ids[first : first + LOOKUP_IDS])
+        any_span = len(spans) <= SPANS_A_TRACE * len(traces)
+        params = {
+            "minutes": minutes,
+            "trace_ids": tuple(traces),
+            "any_span": int(any_span),
+            "span_ids": ("",) if any_span else tuple(spans),
+        }
+        rows = client.query_columns(project_id, _STORED, params, tag="ingest.stored_spans")
+        for trace_id, span_id, received_us in zip(*rows.values(), strict=True):
+            found[key_of(project_id, trace_id, span_id)] = received_us
     return found
 
 

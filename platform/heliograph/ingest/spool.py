@@ -7,7 +7,8 @@ there as a whole or not at all. A file is
     record = length of header (u32), length of body (u32), CRC-32 (u32), header, body
 
 with little-endian numbers, a JSON header, and the CRC over header and body. The first record is about the group
-(its `token` and how many follow), each other one is a request with its body as it came. File names sort in the order of arrival.
+(its `token` and how many follow), each other one is a request with its body as it came. File names sort in the order
+of arrival.
 """
 
 import fcntl

@@ -1,0 +1,295 @@
+"""`python benchmarks/ingest.py`: how many spans a second are acknowledged and stored, and what each costs.
+
+A store and a collector as in production, and a load generator of its own process with bodies made beforehand, all on
+the cores that this process may use (`taskset -c 0,1` for two). Beside it, in the same run, the raw engine: chDB alone,
+inserting the same columns as one block after another, with the same tables and views.
+
+A span is about 2 KB on the wire: a chat call with its messages, as OpenTelemetry's GenAI conventions name them. Each
+request is sent once, with fresh ids and start times of now, so nothing is dropped as a duplicate.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import random
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
+
+from tests.ingest.stack import Stack, Tenant  # noqa: E402
+
+TICKS = os.sysconf("SC_CLK_TCK")
+TEXT = (
+    "the answer is that a context of tokens needs more memory than one card has so it was split over two and the "
+    "retrieval step found nine documents about turbines lighthouses and the northern harbour before noon"
+)
+WORDS = TEXT.split()
+
+
+def prose(generator: random.Random, characters: int) -> str:
+    """Return words that compress about as text does."""
+    words: list[str] = []
+    size = 0
+    while size < characters:
+        words.append(generator.choice(WORDS) + (str(generator.randrange(1000)) if generator.random() < 0.2 else ""))
+        size += len(words[-1]) + 1
+    return " ".join(words)[:characters]
+
+
+def request_of(generator: random.Random, spans: int, characters: int) -> bytes:
+    """Return a serialised request of traces with ten spans each."""
+    request = ExportTraceServiceRequest()
+    resource_spans = request.resource_spans.add()
+    for key, value in (("service.name", "bench"), ("host.name", "node-1"), ("service.version", "1.4.2")):
+        resource_spans.resource.attributes.add(key=key).value.string_value = value
+    scope_spans = resource_spans.scope_spans.add()
+    scope_spans.scope.name = "benchmark"
+    now = time.time_ns()
+    trace_id = root = b""
+    for number in range(spans):
+        is_root = number % 10 == 0
+        if is_root:
+            trace_id, root = secrets.token_bytes(16), secrets.token_bytes(8)
+        start = now - generator.randrange(10**9)
+        span = scope_spans.spans.add(
+            trace_id=trace_id,
+            span_id=root if is_root else secrets.token_bytes(8),
+            parent_span_id=b"" if is_root else root,
+            name="chat gpt-4o",
+            kind=3,
+            start_time_unix_nano=start,
+            end_time_unix_nano=start + generator.randrange(10**9),
+        )
+        question = [{"role": "user", "parts": [{"type": "text", "content": prose(generator, characters * 3 // 4)}]}]
+        answer = [{"role": "assistant", "parts": [{"type": "text", "content": prose(generator, characters // 4)}]}]
+        for key, text in (
+            ("gen_ai.operation.name", "chat"),
+            ("gen_ai.provider.name", "openai"),
+            ("gen_ai.request.model", "gpt-4o"),
+            ("gen_ai.response.model", "gpt-4o-2024-08-06"),
+            ("gen_ai.conversation.id", f"session-{generator.randrange(1000)}"),
+            ("gen_ai.response.id", f"chatcmpl-{secrets.token_hex(12)}"),
+            ("gen_ai.input.messages", json.dumps(question)),
+            ("gen_ai.output.messages", json.dumps(answer)),
+        ):
+            span.attributes.add(key=key).value.string_value = text
+        span.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = generator.randrange(2000)
+        span.attributes.add(key="gen_ai.usage.output_tokens").value.int_value = generator.randrange(500)
+    return request.SerializeToString()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the generator saw."""
+
+    seconds: float
+    cpu_seconds: float
+    latencies: list[float]
+    answers: dict[int, int]
+
+
+def generate(address: str, tenant: Tenant, bodies: list[bytes], connections: int, pipe: Connection) -> None:
+    """Send each body once over keep-alive connections; runs in a process of its own."""
+    url = urlsplit(address)
+    pipe.send("ready")
+    pipe.recv()
+    latencies: list[float] = []
+    answers: dict[int, int] = {}
+    left = iter(bodies)
+
+    async def connection() -> None:
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        head = f"POST /v1/traces HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {tenant.key}\r\n"
+        head += "content-type: application/x-protobuf\r\ncontent-length: "
+        for body in left:
+            started = time.perf_counter()
+            writer.write(f"{head}{len(body)}\r\n\r\n".encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            lengths = [line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+            await reader.readexactly(int(lengths[0].split(b":")[1]))
+            latencies.append(time.perf_counter() - started)
+            status = int(answer.split(b" ", 2)[1])
+            answers[status] = answers.get(status, 0) + 1
+        writer.close()
+
+    async def run() -> None:
+        await asyncio.gather(*(connection() for _ in range(connections)))
+
+    started, cpu = time.perf_counter(), time.process_time()
+    asyncio.run(run())
+    pipe.send(Load(time.perf_counter() - started, time.process_time() - cpu, latencies, answers))
+
+
+def family(pid: int) -> Iterator[int]:
+    """Yield a process and its children."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from family(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return user and system seconds of a process and its children so far."""
+    total = 0
+    for each in family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the sum of the peak resident sizes of a process and its children."""
+    lines = (line for each in family(pid) for line in Path(f"/proc/{each}/status").read_text().splitlines())
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+EXPORT = """
+import sys
+import chdb
+folder, project, rows, data = sys.argv[1:]
+engine = chdb.connect(folder)
+sql = f"SELECT * FROM heliograph.spans WHERE project_id = {project} LIMIT {rows}"
+engine.query(f"{sql} INTO OUTFILE '{data}' FORMAT Native")
+engine.close()
+"""
+ENGINE = """
+import re, resource, sys, tempfile, time, pathlib
+import chdb
+folder, schema, data, blocks = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+engine = chdb.connect(folder)
+engine.query("CREATE DATABASE raw")
+engine.query("USE raw")
+for name in ("0001_spans", "0002_traces", "0003_span_rollups_1m"):
+    for statement in (schema / f"{name}.sql").read_text().split(";\\n"):
+        if statement.strip():
+            engine.query(statement)
+def cpu():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+started, before = time.perf_counter(), cpu()
+for number in range(blocks):
+    engine.query(f"INSERT INTO spans FROM INFILE '{data}' SETTINGS insert_deduplication_token='{number}' FORMAT Native")
+print(time.perf_counter() - started, cpu() - before)
+engine.close()
+"""
+
+
+def raw_engine(stack: Stack, rows: int, blocks: int, project: int) -> tuple[float, float]:
+    """Return seconds and CPU seconds of chDB alone for `blocks` inserts of one block of `rows` spans.
+
+    The store must be closed: the block is read from its folder, which has one owner at a time.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="heliograph-raw-"))
+    try:
+        # The very block that the collector stored, as the engine writes it.
+        data = folder / "block.native"
+        command = [sys.executable, "-c", EXPORT, str(stack.folder / "store"), str(project), str(rows), str(data)]
+        subprocess.run(command, check=True)
+        schema = ROOT / "platform" / "heliograph" / "clickhouse" / "schema"
+        command = [sys.executable, "-c", ENGINE, str(folder / "engine"), str(schema), str(data), str(blocks)]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds, cpu = answer.stdout.split()
+        return float(seconds), float(cpu)
+    finally:
+        shutil.rmtree(folder)
+
+
+def run_load(stack: Stack, tenant: Tenant, bodies: list[bytes], connections: int) -> tuple[Load, dict[str, float]]:
+    """Send the bodies; return what the generator saw and the CPU seconds of each part meanwhile."""
+    here, there = multiprocessing.Pipe()
+    context = multiprocessing.get_context("fork")
+    generator = context.Process(target=generate, args=(stack.http, tenant, bodies, connections, there))
+    generator.start()
+    here.recv()
+    assert stack.collector.popen
+    assert stack.store.popen
+    parts = {"collector": stack.collector.popen.pid, "store": stack.store.popen.pid}
+    before = {name: cpu_seconds(pid) for name, pid in parts.items()}
+    here.send("go")
+    load: Load = here.recv()
+    used = {name: cpu_seconds(pid) - before[name] for name, pid in parts.items()}
+    generator.join()
+    return load, used | {"load generator": load.cpu_seconds}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=2_000, help="of 100 spans (default: 2000)")
+    parser.add_argument("--spans", type=int, default=100, help="a request (default: 100)")
+    parser.add_argument("--characters", type=int, default=1_450, help="of text a span; the default makes 2 KB in all")
+    parser.add_argument("--connections", type=int, default=64)
+    options = parser.parse_args()
+    generator = random.Random(1)
+    folder = Path(tempfile.mkdtemp(prefix="heliograph-benchmark-"))
+    stack = Stack(folder)
+    try:
+        stack.start()
+        assert stack.collector.popen
+        assert stack.store.popen
+        warm, tenant = next(stack.tenants), next(stack.tenants)
+        run_load(stack, warm, [request_of(generator, options.spans, options.characters) for _ in range(50)], 8)
+        bodies = [request_of(generator, options.spans, options.characters) for _ in range(options.requests)]
+        spans = options.requests * options.spans
+        load, used = run_load(stack, tenant, bodies, options.connections)
+        counts = stack.counts(tenant)
+        [(disk, inserts)] = stack.query(
+            """
+            SELECT
+                (SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()),
+                (SELECT uniqExact(received_at) FROM spans WHERE project_id = %(p)s)
+            """,
+            p=tenant.id,
+        )
+        stored = stack.query("SELECT count() FROM spans")[0][0]
+        peaks = {"collector": peak_bytes(stack.collector.popen.pid), "store": peak_bytes(stack.store.popen.pid)}
+        assert load.answers == {200: options.requests}, load.answers
+        assert counts == (spans, spans, spans), counts
+        stack.stop()
+        rows = min(10_000, spans)
+        blocks = max(1, spans // rows)
+        raw_seconds, raw_cpu = raw_engine(stack, rows, blocks, tenant.id)
+    finally:
+        stack.stop()
+        shutil.rmtree(folder)
+    rate, raw_rate = spans / load.seconds, rows * blocks / raw_seconds
+    total = sum(used.values())
+    load.latencies.sort()
+    print(
+        f"{spans:,} spans in {options.requests:,} requests, {len(bodies[0]) // options.spans:,} bytes each on the wire"
+    )
+    print(f"acknowledged and stored  {rate:,.0f} spans/s, {options.connections} connections, {inserts:,} inserts")
+    for name, seconds in used.items():
+        print(f"CPU {name:<20} {seconds / spans * 1000:.4f} s per 1,000 spans")
+    print(
+        f"CPU in all               {total / spans * 1000:.4f} s per 1,000 spans; {total / load.seconds:.2f} cores busy"
+    )
+    for percent in (50, 99):
+        latency = load.latencies[len(load.latencies) * percent // 100]
+        print(f"latency p{percent}              {latency * 1000:,.0f} ms")
+    print(f"on disk                  {disk / stored:,.0f} bytes a span")
+    for name, peak in peaks.items():
+        print(f"peak memory {name:<12} {peak / 2**20:,.0f} MiB")
+    print(
+        f"raw engine               {raw_rate:,.0f} spans/s, {raw_cpu / rows / blocks * 1000:.4f} CPU s per 1,000 spans"
+    )
+    print(f"ratio                    {rate / raw_rate:.2f} of the raw engine's rate")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Keys are cached for a moment, unknown ones too, and a revoked key closes within that moment."""
+
+import pytest
+from django.db import OperationalError
+
+from heliograph.accounts.models import ApiKey, Organization, Project
+from heliograph.ingest import auth
+from heliograph.ingest.auth import KeyRing, Tenant
+from heliograph.ingest.refusals import Busy, Unauthenticated
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def project() -> Project:
+    project = Project.create(Organization.objects.create(name="Alice's"), "Answers")
+    project.retention_days = 7
+    project.save()
+    return project
+
+
+@pytest.fixture
+def ring():
+    ring = KeyRing()
+    yield ring
+    ring.close()
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def test_a_key_opens_its_project_with_its_retention(project, ring):
+    _, key = await ApiKeyAsync.issue(project)
+    assert await ring.tenant(bearer(key), "203.0.113.9") == Tenant(project.id, 7)
+    assert await ring.tenant({"x-api-key": key}, "203.0.113.9") == Tenant(project.id, 7)
+
+
+async def test_a_revoked_key_is_refused_once_the_cache_forgot_it(project, ring, monkeypatch):
+    row, key = await ApiKeyAsync.issue(project)
+    await ring.tenant(bearer(key), "203.0.113.9")
+    await ApiKeyAsync.revoke(row)
+    assert await ring.tenant(bearer(key), "203.0.113.9") == Tenant(project.id, 7)
+    now = auth.time.monotonic()
+    monkeypatch.setattr(auth.time, "monotonic", lambda: now + auth.CACHE_SECONDS + 1)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await ring.tenant(bearer(key), "203.0.113.9")
+
+
+async def test_the_cache_is_bounded_and_asks_once_for_each_key(project, ring, monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(auth, "_read", asked.append)
+    monkeypatch.setattr(auth, "CACHE_ENTRIES", 5)
+    for number in [*range(20), 19, 19]:
+        with pytest.raises(Unauthenticated):
+            await ring.tenant(bearer(f"hg_{number}"), "203.0.113.9")
+    assert len(asked) == 20
+    assert len(ring._known) == 5
+
+
+async def test_a_keyless_request_from_elsewhere_is_refused(ring):
+    for peer in ("203.0.113.9", "", "unknown"):
+        with pytest.raises(Unauthenticated, match="Authorization: Bearer"):
+            await ring.tenant({}, peer)
+
+
+async def test_a_keyless_request_is_refused_where_the_setting_says_so(ring, settings):
+    settings.ALLOW_KEYLESS_INGEST = False
+    with pytest.raises(Unauthenticated):
+        await ring.tenant({}, "127.0.0.1")
+
+
+async def test_a_metadata_database_that_is_away_makes_the_sender_come_back_and_is_not_cached(
+    project, ring, monkeypatch
+):
+    _, key = await ApiKeyAsync.issue(project)
+
+    def fail(_: str) -> Tenant:
+        raise OperationalError("away")
+
+    read = auth._read
+    monkeypatch.setattr(auth, "_read", fail)
+    with pytest.raises(Busy):
+        await ring.tenant(bearer(key), "203.0.113.9")
+    monkeypatch.setattr(auth, "_read", read)
+    assert await ring.tenant(bearer(key), "203.0.113.9") == Tenant(project.id, 7)
+
+
+class ApiKeyAsync:
+    """The models' synchronous methods, for tests that run in an event loop."""
+
+    @staticmethod
+    async def issue(project: Project) -> tuple[ApiKey, str]:
+        return await auth.asyncio.to_thread(ApiKey.issue, project, "test")
+
+    @staticmethod
+    async def revoke(row: ApiKey) -> None:
+        await auth.asyncio.to_thread(row.revoke)
