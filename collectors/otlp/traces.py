@@ -134,6 +134,7 @@ def _add_span(batch: _Batch, span: Span, origin: Origin, columns: Fields) -> Non
     row["is_entry"] = not parent_id
     row["start_time"] = start
     row["duration_ns"] = _duration(start, span.end_time_unix_nano)
+    truncated.extend(fields.get("cut", ()))
     row["attributes"] = texts
     row["truncated"] = truncated
     _add_name(row, span, fields, truncated)

@@ -10,7 +10,8 @@ from collectors.semconv.content import content_of, documents_of, embedded_texts,
 from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD, from_json
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
-from collectors.semconv.messages import Message, message_of, messages_of, parts_of
+from collectors.semconv.messages import CUT_ROLE, Message, message_of, messages_of
+from collectors.semconv.parts import parts_of
 from collectors.semconv.providers import fold
 from collectors.semconv.table import RANKS_PER_DIALECT, Path, unflatten
 from collectors.text import to_json, to_text
@@ -48,7 +49,8 @@ def interpret(
 ) -> Fields:
     """Canonical fields of one span, under the names of its columns; an absent one is absent.
 
-    `kind` and `usage_counted` are always there. Never raises on any attributes.
+    `kind` and `usage_counted` are always there, `cut` names columns whose JSON arrived cut in the middle. Never raises on
+    any attributes.
     """
     fields: Fields = {}
     ranks: dict[str, int] = {}
@@ -263,6 +265,7 @@ def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
         text, messages = "", [*_system(fields["system_instructions"]), *messages]
     if not messages:
         return "", ""
+    _note_cut(fields, "input", messages)
     return text or to_json(messages), preview(messages, "user")
 
 
@@ -279,7 +282,14 @@ def _output(fields: Fields, said: EventMeaning) -> tuple[str, str]:
         return "", ""
     if "finish_reason" not in fields:
         fields["finish_reason"] = next((each["finish_reason"] for each in messages if "finish_reason" in each), "")
+    _note_cut(fields, "output", messages)
     return text or to_json(messages), preview(messages, "assistant")
+
+
+def _note_cut(fields: Fields, column: str, messages: list[Message]) -> None:
+    """Name a column in `cut` whose messages a length limit of the sender's had cut in the middle."""
+    if messages and messages[-1]["role"] == CUT_ROLE:
+        fields.setdefault("cut", []).append(column)
 
 
 def _assembled(fields: Fields) -> Message:

@@ -134,6 +134,7 @@ def test_json_cut_by_a_length_limit_gives_its_whole_messages_and_the_rest_as_tex
     first, rest = messages(row)
     assert first == CANONICAL[0]
     assert rest["parts"][0]["content"].startswith('{"role": "user"')
+    assert row["truncated"] == ["input"]
 
 
 def test_flat_messages_are_ordered_by_number_and_gaps_close() -> None:
