@@ -7,6 +7,7 @@ classes of `errors`.
 """
 
 import re
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -61,6 +62,7 @@ def _connection() -> Iterator[Client]:
         EOFError,
         OSError,
         UnicodeError,
+        struct.error,
         TypeError,
         ValueError,
         AttributeError,
@@ -142,7 +144,12 @@ def insert(table: str, columns: Mapping[str, Sequence[Any]], *, token: str = "")
     names = ", ".join(f"`{name}`" for name in columns)
     sql = f"INSERT INTO {table} ({names}) VALUES"
     # Acknowledged must mean stored, whatever the server's default for asynchronous inserts is.
-    settings_: dict[str, Any] = {"async_insert": 0, "log_comment": f"insert.{table}"}
+    # One insert may hold years of weeks when somebody sends history: a limit would refuse everybody's rows in it.
+    settings_: dict[str, Any] = {
+        "async_insert": 0,
+        "max_partitions_per_insert_block": 0,
+        "log_comment": f"insert.{table}",
+    }
     if table in _LATE_INDEXES:
         settings_["exclude_materialize_skip_indexes_on_insert"] = _LATE_INDEXES[table]
     if token:

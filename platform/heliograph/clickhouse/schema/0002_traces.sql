@@ -49,7 +49,11 @@ SELECT
     project_id,
     trace_id,
     min(s.start_time) AS start_time,
-    max(s.start_time + toIntervalNanosecond(ifNull(s.duration_ns, 0))) AS end_time,
+    -- Capped where DateTime64(9) ends, in 2262: one absurd duration must not fail the insert of all its neighbours.
+    max(s.start_time + toIntervalNanosecond(least(
+        ifNull(s.duration_ns, 0),
+        toUInt64(9223372036854775807 - greatest(toUnixTimestamp64Nano(s.start_time), 0))
+    ))) AS end_time,
     maxIf(s.start_time, s.is_entry) AS latest_entry,
     groupUniqArray(toStartOfMinute(s.start_time)) AS minutes,
     max(s.parent_span_id = '') AS has_root,
