@@ -10,14 +10,14 @@ import pytest
 from heliograph.query import scores
 from heliograph.query.filters import InvalidFilterError, TimeRange
 from heliograph.query.scores import Score, ScoreFilter, wilson_interval, write_scores
-from tests.query.rows import HOUR, START, at, llm, new_trace_id, plain, store_spans
+from tests.query.rows import HOUR, START, at, llm, new_trace_id, plain, span, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
 GROUNDEDNESS = ScoreFilter(range=HOUR, name="groundedness")
 
 
 def score(seconds: float = 1, value: float | None = 0.5, **fields: object) -> Score:
-    usual = {"score_id": "judge", "trace_id": new_trace_id(), "name": "groundedness", "source": "evaluator"}
+    usual = {"score_id": "judge", "trace_id": new_trace_id(), "name": "groundedness", "source": "api"}
     return Score(time_ns=at(seconds), value=value, **(usual | fields))
 
 
@@ -157,3 +157,27 @@ def test_a_value_that_is_no_number_is_refused(project_id: int, value: float) -> 
     with pytest.raises(InvalidFilterError, match="finite"):
         write_scores(project_id, [score(value=value)], 90)
     assert plain(project_id, "SELECT count() AS n FROM scores WHERE {mine}") == [{"n": 0}]
+
+
+def test_a_verdict_on_a_trace_stands_where_the_trace_begins(project_id: int) -> None:
+    trace_id = new_trace_id()
+    store_spans(project_id, span(trace_id, 50, release="7"), llm(trace_id, 51))
+    write_scores(project_id, [score(3000, trace_id=trace_id)], 90)
+    [found] = scores.of_trace(project_id, trace_id)
+    assert (found.time_ns, found.service, found.release, found.model) == (at(50), "shop", "7", "gpt-4o")
+
+
+def test_a_large_batch_with_long_ids_is_stored_whole(project_id: int) -> None:
+    rows = [score(score_id=f"{number:0200}", name="n" * 200) for number in range(600)]
+    write_scores(project_id, rows, 90)
+    write_scores(project_id, rows, 90)
+    assert scores.total(project_id, ScoreFilter(range=HOUR, name="n" * 200)).scored == 600
+
+
+def test_an_evaluator_s_verdict_replaces_itself(project_id: int) -> None:
+    row = llm(new_trace_id(), 100)
+    store_spans(project_id, row)
+    for value in (0.2, 0.3):
+        verdict = score(value=value, trace_id=row["trace_id"], span_id=row["span_id"], source="evaluator")
+        write_scores(project_id, [verdict], 90)
+    assert [each.value for each in scores.of_trace(project_id, row["trace_id"])] == [0.3]

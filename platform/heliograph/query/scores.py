@@ -21,9 +21,11 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from heliograph.clickhouse import client
+from heliograph.query import scores_sql as statements
 from heliograph.query.filters import Clause, InvalidFilterError, TimeRange, all_of, from_ns, put
 from heliograph.query.overview import step_for
 from heliograph.query.paging import Page, check_limit, decode_cursor, encode_cursor
+from heliograph.query.traces import summaries
 
 GroupField = Literal["service", "release", "model", "evaluator_revision", "label"]
 # The two-sided 95 % quantile of the normal distribution.
@@ -170,124 +172,23 @@ class JudgedSpan:
 _COLUMNS = ", ".join(
     "toUnixTimestamp64Nano(time) AS time_ns" if field.name == "time_ns" else field.name for field in fields(Score)
 )
-# A key's rows share their week, since their time is part of the key: no merge over partitions is needed.
-_SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
-
-SCORE_NAMES = """
-SELECT name, countIf(value IS NOT NULL) AS scored, countIf(value IS NULL) AS unscored
-FROM scores FINAL
-WHERE project_id = %(project_id)s AND {where}
-GROUP BY name
-ORDER BY name
-LIMIT 1000
-{settings}
-"""
-
-SCORES_OF_TRACE = """
-SELECT {columns}
-FROM scores FINAL
-WHERE project_id = %(project_id)s AND trace_id = %(trace_id)s
-ORDER BY name, span_id, score_id
-LIMIT %(limit)s
-{settings}
-"""
-
-SCORES_OF_TRACES = """
-SELECT {columns}
-FROM scores FINAL
-WHERE project_id = %(project_id)s AND trace_id IN %(trace_ids)s AND {where}
-ORDER BY name, time, score_id
-LIMIT %(limit)s
-{settings}
-"""
-
-SCORES = """
-SELECT {columns}
-FROM scores FINAL
-WHERE project_id = %(project_id)s AND {where}
-ORDER BY time DESC, name DESC, score_id DESC, trace_id DESC, span_id DESC
-LIMIT %(limit)s
-{settings}
-"""
-
-SCORE_STATS = """
-SELECT
-    {group} AS group_key,
-    countIf(s.value IS NOT NULL) AS scored,
-    countIf(s.value IS NULL) AS unscored,
-    avg(s.value) AS mean,
-    stddevSamp(s.value) AS deviation,
-    countIf(s.value < %(bound)s) AS below
-FROM (SELECT * FROM scores FINAL WHERE project_id = %(project_id)s AND {where}) AS s
-GROUP BY group_key
-ORDER BY group_key
-LIMIT 2000
-{settings}
-"""
-
-SCORE_EXTREMES = """
-SELECT min(value) AS low, max(value) AS high
-FROM scores FINAL
-WHERE project_id = %(project_id)s AND value IS NOT NULL AND {where}
-{settings}
-"""
-
-SCORE_BINS = """
-SELECT least(toInt64(floor((value - %(low)s) / %(width)s)), %(bins)s - 1) AS bin, count() AS values
-FROM scores FINAL
-WHERE project_id = %(project_id)s AND value IS NOT NULL AND {where}
-GROUP BY bin
-ORDER BY bin
-{settings}
-"""
-
-WORST_SCORES = """
-SELECT {columns}
-FROM scores FINAL
-WHERE project_id = %(project_id)s AND value IS NOT NULL AND {where}
-ORDER BY value {direction}, time DESC, score_id
-LIMIT %(limit)s
-{settings}
-"""
-
-JUDGED_TEXTS = """
-SELECT trace_id, span_id, name, input_preview, output_preview
-FROM spans
-WHERE project_id = %(project_id)s
-    AND toStartOfMinute(start_time) IN %(minutes)s
-    AND trace_id IN %(trace_ids)s AND span_id IN %(span_ids)s
-LIMIT %(limit)s
-"""
-
-# A score that is written again must keep its time, which is part of its key, also where its span has come since.
-EXISTING_TIMES = """
-SELECT name, trace_id, span_id, score_id, toUnixTimestamp64Nano(min(time)) AS time_ns
-FROM scores
-WHERE project_id = %(project_id)s AND name IN %(names)s AND trace_id IN %(trace_ids)s AND score_id IN %(score_ids)s
-GROUP BY name, trace_id, span_id, score_id
-"""
-
-JUDGED_SPANS = """
-SELECT trace_id, span_id, toUnixTimestamp64Nano(start_time) AS time_ns, service, release, model
-FROM spans
-WHERE project_id = %(project_id)s
-    AND toStartOfMinute(start_time) IN (
-        SELECT arrayJoin(minutes) FROM traces WHERE project_id = %(project_id)s AND trace_id IN %(trace_ids)s
-    )
-    AND trace_id IN %(trace_ids)s AND span_id IN %(span_ids)s
-"""
 
 
 def names(project_id: int, span: TimeRange) -> list[ScoreName]:
     """Return the names of the scores in the range, with how many have a value and how many could not be judged."""
     where, parameters = ScoreFilter(range=span).where()
-    rows = client.query(project_id, put(SCORE_NAMES, where=where, settings=_SETTINGS), parameters, tag="scores.names")
+    rows = client.query(
+        project_id,
+        put(statements.SCORE_NAMES, where=where, settings=statements.SETTINGS),
+        parameters,
+        tag="scores.names",
+    )
     return [ScoreName(**row) for row in rows]
 
 
 def of_trace(project_id: int, trace_id: str) -> list[Score]:
     """Return the scores of a trace and of its spans, by name; at most 5,000."""
-    sql = put(SCORES_OF_TRACE, columns=_COLUMNS, settings=_SETTINGS)
+    sql = put(statements.SCORES_OF_TRACE, columns=_COLUMNS, settings=statements.SETTINGS)
     parameters = {"trace_id": trace_id, "limit": _MAX_TRACE_SCORES}
     return [Score(**row) for row in client.query(project_id, sql, parameters, tag="scores.trace")]
 
@@ -297,7 +198,7 @@ def of_traces(project_id: int, trace_ids: Sequence[str], span: TimeRange) -> dic
     if not trace_ids:
         return {}
     where, parameters = ScoreFilter(range=span).where()
-    sql = put(SCORES_OF_TRACES, columns=_COLUMNS, where=where, settings=_SETTINGS)
+    sql = put(statements.SCORES_OF_TRACES, columns=_COLUMNS, where=where, settings=statements.SETTINGS)
     parameters |= {"trace_ids": tuple(trace_ids), "limit": _MAX_TRACE_SCORES}
     found: dict[str, list[Score]] = {}
     for row in client.query(project_id, sql, parameters, tag="scores.traces"):
@@ -319,7 +220,7 @@ def list_scores(project_id: int, chosen: ScoreFilter, *, cursor: str | None = No
         where += _BEFORE
         at = {"at_ns": at_ns, "at_name": name, "at_id": score_id, "at_trace": trace_id, "at_span": span_id}
         parameters |= at
-    sql = put(SCORES, columns=_COLUMNS, where=where, settings=_SETTINGS)
+    sql = put(statements.SCORES, columns=_COLUMNS, where=where, settings=statements.SETTINGS)
     rows = client.query(project_id, sql, parameters | {"limit": limit + 1}, tag="scores.list")
     items = tuple(Score(**row) for row in rows[:limit])
     last = items[-1] if len(rows) > limit else None
@@ -364,13 +265,13 @@ def distribution(project_id: int, chosen: ScoreFilter, *, bins: int = 20) -> lis
     if not 1 <= bins <= 200:
         raise InvalidFilterError("bins", "must be from 1 to 200")
     where, parameters = chosen.where()
-    sql = put(SCORE_EXTREMES, where=where, settings=_SETTINGS)
+    sql = put(statements.SCORE_EXTREMES, where=where, settings=statements.SETTINGS)
     extremes = client.query(project_id, sql, parameters, tag="scores.extremes")[0]
     low, high = extremes["low"], extremes["high"]
     if low is None:
         return []
     width = (high - low) / bins or 1.0
-    sql = put(SCORE_BINS, where=where, settings=_SETTINGS)
+    sql = put(statements.SCORE_BINS, where=where, settings=statements.SETTINGS)
     rows = client.query(project_id, sql, parameters | {"low": low, "width": width, "bins": bins}, tag="scores.bins")
     counts = {row["bin"]: row["values"] for row in rows}
     shown = bins if high > low else 1
@@ -382,7 +283,7 @@ def worst(project_id: int, chosen: ScoreFilter, *, limit: int = 20, lowest: bool
     check_limit(limit)
     where, parameters = chosen.where()
     direction = "ASC" if lowest else "DESC"
-    sql = put(WORST_SCORES, columns=_COLUMNS, where=where, direction=direction, settings=_SETTINGS)
+    sql = put(statements.WORST_SCORES, columns=_COLUMNS, where=where, direction=direction, settings=statements.SETTINGS)
     rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="scores.worst")
     scores = [Score(**row) for row in rows]
     texts = _texts(project_id, scores)
@@ -392,9 +293,9 @@ def worst(project_id: int, chosen: ScoreFilter, *, limit: int = 20, lowest: bool
 def write_scores(project_id: int, rows: Sequence[Score], retention_days: int) -> None:
     """Store verdicts; one that is stored already (same name, target and score_id) is replaced.
 
-    Time, service, release and model are taken from the judged span where it is stored, so that a verdict stands where
-    its answer stands, and from the row otherwise. Raises InvalidFilterError for more than MAX_WRITE rows or a value
-    that is not finite, and the store's Retryable or Permanent.
+    Time, service, release and model are taken from the judged span or trace where it is stored, so that a verdict
+    stands where its answer stands, and from the row otherwise. Raises InvalidFilterError for more than MAX_WRITE
+    rows or a value that is not finite, and the store's Retryable or Permanent.
     """
     if len(rows) > MAX_WRITE:
         raise InvalidFilterError("scores", f"may be at most {MAX_WRITE} at once")
@@ -402,7 +303,11 @@ def write_scores(project_id: int, rows: Sequence[Score], retention_days: int) ->
         raise InvalidFilterError("value", "must be finite, or null where no verdict is possible")
     if not rows:
         return
-    kept = [_placed(row, spans, times) for spans, times in [_places(project_id, rows)] for row in rows]
+    kept: list[Score] = []
+    for begin in range(0, len(rows), _MAX_LOOKUP):
+        part = rows[begin : begin + _MAX_LOOKUP]
+        places, times = _places(project_id, part), _existing_times(project_id, part)
+        kept += [_placed(row, places, times) for row in part]
     columns: dict[str, list[Any]] = {
         field.name: [getattr(row, field.name) for row in kept] for field in fields(Score) if field.name != "time_ns"
     }
@@ -412,30 +317,51 @@ def write_scores(project_id: int, rows: Sequence[Score], retention_days: int) ->
     client.insert("scores", columns)
 
 
+# What is copied from the judged span or trace.
+_COPIED = ("time_ns", "service", "release", "model")
+# Names and ids of so many rows fit into one query's text, which the store caps at 256 KiB.
+_MAX_LOOKUP = 250
 _Places = dict[tuple[str, str], dict[str, Any]]
 _Times = dict[tuple[str, str, str, str], int]
 
 
-def _places(project_id: int, rows: Sequence[Score]) -> tuple[_Places, _Times]:
-    trace_ids = tuple({row.trace_id for row in rows})
+def _places(project_id: int, rows: Sequence[Score]) -> _Places:
+    """Return what is to be copied, by trace and span; a trace as a whole has the span ''."""
+    found: _Places = {}
+    judged = [row for row in rows if row.span_id]
+    if judged:
+        parameters = {
+            "trace_ids": tuple({row.trace_id for row in judged}),
+            "span_ids": tuple({row.span_id for row in judged}),
+        }
+        spans = client.query(project_id, statements.JUDGED_SPANS, parameters, tag="scores.judged_spans")
+        found |= {(row["trace_id"], row["span_id"]): row for row in spans}
+    whole = {row.trace_id for row in rows if row.trace_id and not row.span_id}
+    for trace_id, trace in summaries(project_id, whole).items():
+        model = trace.models[0] if len(trace.models) == 1 else ""
+        values = (trace.start_ns, trace.service, trace.release, model)
+        found[trace_id, ""] = dict(zip(_COPIED, values, strict=True))
+    return found
+
+
+def _existing_times(project_id: int, rows: Sequence[Score]) -> _Times:
+    # An evaluator judges what is stored, so its verdict's time is the span's from the first.
+    sent = [row for row in rows if row.source != "evaluator"]
+    if not sent:
+        return {}
     parameters = {
-        "trace_ids": trace_ids,
-        "span_ids": tuple({row.span_id for row in rows}),
-        "names": tuple({row.name for row in rows}),
-        "score_ids": tuple({row.score_id for row in rows}),
+        "names": tuple({row.name for row in sent}),
+        "trace_ids": tuple({row.trace_id for row in sent}),
+        "score_ids": tuple({row.score_id for row in sent}),
     }
-    spans = client.query(project_id, JUDGED_SPANS, parameters, tag="scores.judged_spans")
-    times = client.query(project_id, EXISTING_TIMES, parameters, tag="scores.existing")
-    return (
-        {(row["trace_id"], row["span_id"]): row for row in spans},
-        {(row["name"], row["trace_id"], row["span_id"], row["score_id"]): row["time_ns"] for row in times},
-    )
+    found = client.query(project_id, statements.EXISTING_TIMES, parameters, tag="scores.existing")
+    return {(row["name"], row["trace_id"], row["span_id"], row["score_id"]): row["time_ns"] for row in found}
 
 
-def _placed(row: Score, spans: _Places, times: _Times) -> Score:
-    span = spans.get((row.trace_id, row.span_id))
-    if span:
-        row = replace(row, **{name: span[name] for name in ("time_ns", "service", "release", "model")})
+def _placed(row: Score, places: _Places, times: _Times) -> Score:
+    place = places.get((row.trace_id, row.span_id))
+    if place:
+        row = replace(row, **{name: place[name] for name in _COPIED})
     time_ns = times.get((row.name, row.trace_id, row.span_id, row.score_id))
     return row if time_ns is None else replace(row, time_ns=time_ns)
 
@@ -450,7 +376,7 @@ def _texts(project_id: int, scores: Sequence[Score]) -> dict[tuple[str, str], tu
         "span_ids": tuple({score.span_id for score in judged}),
         "limit": len(judged) * 10,
     }
-    rows = client.query(project_id, JUDGED_TEXTS, parameters, tag="scores.texts")
+    rows = client.query(project_id, statements.JUDGED_TEXTS, parameters, tag="scores.texts")
     return {
         (row["trace_id"], row["span_id"]): (row["name"], row["input_preview"], row["output_preview"]) for row in rows
     }
@@ -458,7 +384,7 @@ def _texts(project_id: int, scores: Sequence[Score]) -> dict[tuple[str, str], tu
 
 def _stats(project_id: int, chosen: ScoreFilter, group: str, bound: float | None) -> list[tuple[Any, ScoreStats]]:
     where, parameters = chosen.where()
-    sql = put(SCORE_STATS, group=group, where=where, settings=_SETTINGS)
+    sql = put(statements.SCORE_STATS, group=group, where=where, settings=statements.SETTINGS)
     rows = client.query(project_id, sql, parameters | {"bound": bound}, tag="scores.stats")
     return [(row["group_key"], _statistics(row, bound)) for row in rows]
 
