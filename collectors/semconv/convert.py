@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -206,22 +207,24 @@ def always(meaning: str) -> Converter:
     return read
 
 
-def spread(fields: Mapping[str, tuple[str, Converter]], *, first: bool = False) -> Converter:
+@dataclass(frozen=True, slots=True)
+class Spread:
     """Converter of a JSON object that holds several fields: its keys -> (canonical field, converter), in order.
 
     With `first` the value is a list of such objects, of which the first counts.
     """
 
-    def read(value: Value) -> dict[str, Any] | None:
-        value = from_json(value)
-        if first and isinstance(value, list) and value:
-            value = value[0]
-        if not isinstance(value, dict):
-            return None
-        found: dict[str, Any] = {}
-        for key, (name, convert) in fields.items():
-            if name not in found and key in value and (converted := convert(value[key])) is not None:
-                found[name] = converted
-        return found or None
+    fields: Mapping[str, tuple[str, Converter]]
+    first: bool = False
 
-    return read
+    def __call__(self, value: Value) -> dict[str, Any]:
+        """Canonical field -> value; empty where there is none."""
+        value = from_json(value)
+        if self.first and isinstance(value, list) and value:
+            value = value[0]
+        found: dict[str, Any] = {}
+        if isinstance(value, dict):
+            for key, (name, convert) in self.fields.items():
+                if name not in found and key in value and (converted := convert(value[key])) is not None:
+                    found[name] = converted
+        return found

@@ -3,7 +3,7 @@
 https://langfuse.com/integrations/native/opentelemetry#property-mapping
 """
 
-from collectors.semconv.convert import count, label, one_of, spread, usd
+from collectors.semconv.convert import Spread, count, label, one_of, usd
 from collectors.semconv.table import Dialect, Source
 
 KINDS = {
@@ -54,11 +54,11 @@ DIALECT = Dialect(
         "input": ("langfuse.observation.input", "langfuse.trace.input"),
         "output": ("langfuse.observation.output", "langfuse.trace.output"),
         "several": (
-            Source("langfuse.observation.usage_details", spread(USAGE)),
-            Source("langfuse.observation.cost_details", spread(COSTS)),
+            Source("langfuse.observation.usage_details", Spread(USAGE)),
+            Source("langfuse.observation.cost_details", Spread(COSTS)),
             Source(
                 "langfuse.trace.metadata",
-                spread({"langfuse_session_id": ("session_id", label), "langfuse_user_id": ("user_id", label)}),
+                Spread({"langfuse_session_id": ("session_id", label), "langfuse_user_id": ("user_id", label)}),
             ),
         ),
     },

@@ -7,7 +7,7 @@ from typing import Any
 
 from collectors.pricing import ModelPrice, price
 from collectors.semconv.content import content_of, documents_of, embedded_texts, messages_column, preview
-from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD, from_json
+from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD, Converter, Spread, from_json
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
 from collectors.semconv.messages import CUT_ROLE, Message, message_of, messages_of
@@ -24,9 +24,10 @@ COUNTED_KINDS = frozenset({"llm", "embedding", "reranker"})
 _RAW = ("input", "output", "documents")
 _EVENT_NAMES = NAMES
 _NO_EVENTS = EventMeaning()
-_NOTHING: Fields = {}
-# Behind every dialect: what an event says counts where the span itself says nothing.
-_BEHIND = 1_000 * RANKS_PER_DIALECT
+# Added to a rank, this puts it behind every dialect: a value inside another attribute yields to keys of its own.
+_YIELDING = 100 * RANKS_PER_DIALECT
+# What an event says counts where the span itself says nothing.
+_BEHIND = 10 * _YIELDING
 _SIGNS_OF_A_MODEL = (
     "model_requested",
     "model_answered",
@@ -49,8 +50,8 @@ def interpret(
 ) -> Fields:
     """Canonical fields of one span, under the names of its columns; an absent one is absent.
 
-    `kind` and `usage_counted` are always there, `cut` names columns whose JSON arrived cut in the middle. Never raises on
-    any attributes.
+    `kind` and `usage_counted` are always there, `cut` names columns whose JSON arrived cut in the middle. Never raises
+    on any attributes.
     """
     fields: Fields = {}
     ranks: dict[str, int] = {}
@@ -90,6 +91,7 @@ def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int]
     known = INDEX.known
     # By rank, which no two prefixes share: the field and its items.
     flat: dict[int, tuple[str, list[tuple[Path, Any]]]] = {}
+    several: list[tuple[int, Converter, Any]] = []
     for key, value in attributes.items():
         hit = known[key] if key in known else INDEX.learn(key)
         if hit is None:
@@ -102,9 +104,7 @@ def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int]
                 group = flat[rank] = (field, [])
             group[1].append((path, value))
         elif field == "several":
-            # One value among several inside another attribute yields to the dialect's own key for it.
-            for name, each in (convert(value) or _NOTHING).items():
-                _take(fields, ranks, name, rank + RANKS_PER_DIALECT // 2, each)
+            several.append((rank + _YIELDING, convert, value))
         elif field not in ranks or ranks[field] > rank:
             converted = convert(value)
             if converted is not None:
@@ -112,6 +112,8 @@ def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int]
                 fields[field] = converted
     for rank, (field, items) in flat.items():
         _take(fields, ranks, field, rank, unflatten(items))
+    for rank, convert, value in several:
+        _take_several(fields, ranks, rank, convert, value)
 
 
 def _take(fields: Fields, ranks: dict[str, int], field: str, rank: int, value: Any) -> None:
@@ -120,15 +122,20 @@ def _take(fields: Fields, ranks: dict[str, int], field: str, rank: int, value: A
         fields[field] = value
 
 
+def _take_several(fields: Fields, ranks: dict[str, int], rank: int, spread: Converter, value: Any) -> None:
+    # Not parsed where all of it is known from attributes of its own.
+    if isinstance(spread, Spread) and all(name in fields for name, _ in spread.fields.values()):
+        return
+    for field, each in spread(value).items():
+        _take(fields, ranks, field, rank, each)
+
+
 def _dialect(ranks: dict[str, int]) -> str:
     """The dialect of the best key; the last dialect is that of general keys, which make no GenAI span."""
     if not ranks:
         return ""
-    best = min(ranks.values())
-    if best >= _BEHIND:
-        best -= _BEHIND
-    order = best // RANKS_PER_DIALECT
-    return INDEX.dialects[order].name if order < len(INDEX.dialects) else ""
+    best = min([rank % _YIELDING for rank in ranks.values()])
+    return INDEX.dialects[best // RANKS_PER_DIALECT].name
 
 
 def _settle_kind(fields: Fields) -> None:

@@ -3,7 +3,7 @@
 https://mlflow.org/docs/latest/genai/tracing/
 """
 
-from collectors.semconv.convert import count, json_label, one_of, spread, usd
+from collectors.semconv.convert import Spread, count, json_label, one_of, usd
 from collectors.semconv.table import Dialect, Source
 
 KINDS = {
@@ -38,11 +38,11 @@ DIALECT = Dialect(
         "input": ("mlflow.spanInputs",),
         "output": ("mlflow.spanOutputs",),
         "several": (
-            Source("mlflow.chat.tokenUsage", spread(USAGE)),
-            Source("mlflow.llm.cost", spread(COSTS)),
+            Source("mlflow.chat.tokenUsage", Spread(USAGE)),
+            Source("mlflow.llm.cost", Spread(COSTS)),
             Source(
                 "mlflow.linkedPrompts",
-                spread({"name": ("prompt_name", json_label), "version": ("prompt_version", json_label)}, first=True),
+                Spread({"name": ("prompt_name", json_label), "version": ("prompt_version", json_label)}, first=True),
             ),
         ),
     },

@@ -3,7 +3,7 @@
 https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 """
 
-from collectors.semconv.convert import json_label, label, one_of, spread
+from collectors.semconv.convert import Spread, json_label, label, one_of
 from collectors.semconv.table import Dialect, Source
 
 KINDS = {
@@ -55,11 +55,11 @@ DIALECT = Dialect(
         "output": ("output.value",),
         "documents": ("retrieval.documents", "reranker.output_documents"),
         "several": (
-            Source("llm.invocation_parameters", spread({"model": ("model_requested", json_label)})),
-            Source("embedding.invocation_parameters", spread({"model": ("model_requested", json_label)})),
+            Source("llm.invocation_parameters", Spread({"model": ("model_requested", json_label)})),
+            Source("embedding.invocation_parameters", Spread({"model": ("model_requested", json_label)})),
             Source(
                 "metadata",
-                spread(
+                Spread(
                     {
                         "session_id": ("session_id", label),
                         "thread_id": ("session_id", label),

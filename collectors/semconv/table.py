@@ -70,7 +70,7 @@ FIELDS: Mapping[str, Converter] = {
     "output": convert.present,
     "documents": convert.present,
     "embedded_texts": convert.present,
-    # A JSON object with several fields in it; its converter answers {field: value}.
+    # A JSON object with several fields in it, read by a Spread.
     "several": convert.present,
 }
 

@@ -6,7 +6,7 @@ https://ai-sdk.dev/docs/ai-sdk-core/telemetry
 
 from typing import Any
 
-from collectors.semconv.convert import json_label, label, milliseconds, spread
+from collectors.semconv.convert import Spread, json_label, label, milliseconds
 from collectors.semconv.table import Dialect, Source
 
 OPERATIONS = {
@@ -76,7 +76,7 @@ DIALECT = Dialect(
         "several": (
             Source(
                 "ai.telemetry.metadata.langfusePrompt",
-                spread({"name": ("prompt_name", json_label), "version": ("prompt_version", json_label)}),
+                Spread({"name": ("prompt_name", json_label), "version": ("prompt_version", json_label)}),
             ),
         ),
     },
