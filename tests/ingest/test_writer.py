@@ -1,0 +1,183 @@
+"""Group commit and replay, with the real store and without the protocols."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from heliograph.clickhouse import client
+from heliograph.clickhouse.client import close_connections
+from heliograph.clickhouse.errors import UnavailableError
+from heliograph.clickhouse.migrate import migrate
+from heliograph.ingest.commit import Committer
+from heliograph.ingest.exports import Batch, Export, decode
+from heliograph.ingest.gate import StoreGate
+from heliograph.ingest.pipeline import Room
+from heliograph.ingest.refusals import Busy, NotStored
+from heliograph.ingest.replay import Replayer
+from heliograph.ingest.signals import TRACES
+from heliograph.ingest.spool import DEAD_LETTERS, Spool
+from heliograph.ingest.writer import Outcome, Writer
+from tests.ingest.senders import trace_request
+from tests.ingest.stack import eventually
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+@pytest.fixture
+def spool(tmp_path) -> Spool:
+    return Spool(tmp_path / "spool", 10_000_000)
+
+
+@pytest.fixture
+def writer(spool) -> Iterator[Writer]:
+    writer = Writer(Committer(TRACES, spool.folder), spool, StoreGate())
+    yield writer
+    writer.stop()
+
+
+@pytest.fixture
+def committer(spool) -> Iterator[Callable[[], Committer]]:
+    """Return a function that makes a committer as another process would have it, without memory of earlier ones."""
+    made: list[Committer] = []
+
+    def make() -> Committer:
+        made.append(Committer(TRACES, spool.folder))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def a_batch(project_id: int, spans: int = 2) -> Batch:
+    body = trace_request(spans).SerializeToString()
+    return decode(Export("traces", project_id, 90, "protobuf", "", time.time_ns(), body))
+
+
+def poison(batch: Batch) -> Batch:
+    """Make a batch that the store refuses for good."""
+    batch.decoded.columns["duration_ns"] = ["not a number"] * batch.decoded.accepted
+    return batch
+
+
+def stored(project_id: int) -> tuple[int, int, int]:
+    def count(sql: str) -> int:
+        [row] = client.query(project_id, f"SELECT {sql} WHERE project_id = %(project_id)s", tag="tests.count")
+        return row["n"]
+
+    spans = count("count() AS n FROM spans")
+    return spans, count("sum(span_count) AS n FROM traces"), count("sum(spans) AS n FROM span_rollups_1m")
+
+
+async def test_many_requests_share_few_inserts_and_each_is_answered(writer, project_id):
+    outcomes = await asyncio.gather(*(writer.submit(a_batch(project_id)) for _ in range(200)))
+    assert outcomes == [Outcome.STORED] * 200
+    assert stored(project_id) == (400, 400, 400)
+    [row] = client.query(
+        project_id,
+        "SELECT uniqExact(received_at) AS n FROM spans WHERE project_id = %(project_id)s",
+        tag="tests.inserts",
+    )
+    assert row["n"] <= 10
+
+
+async def test_one_batch_that_the_store_refuses_does_not_cost_the_others(writer, project_id):
+    good = [a_batch(project_id) for _ in range(5)]
+    batches = [*good[:3], poison(a_batch(project_id)), *good[3:]]
+    results = writer.commit(batches)
+    assert [type(result) for result in results] == [Outcome] * 3 + [NotStored] + [Outcome] * 2
+    assert stored(project_id) == (10, 10, 10)
+
+
+async def test_a_request_whose_sender_went_away_does_not_stop_the_writer(writer, project_id):
+    waiting = asyncio.create_task(writer.submit(a_batch(project_id)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    assert await writer.submit(a_batch(project_id)) is Outcome.STORED
+
+
+async def test_a_stopping_writer_stores_what_waits_and_refuses_what_comes(spool, project_id):
+    writer = Writer(Committer(TRACES, spool.folder), spool, StoreGate())
+    waiting = [asyncio.create_task(writer.submit(a_batch(project_id))) for _ in range(5)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(writer.stop)
+    assert await asyncio.gather(*waiting) == [Outcome.STORED] * 5
+    with pytest.raises(Busy, match="stopping"):
+        await writer.submit(a_batch(project_id))
+
+
+@pytest.fixture
+def own_store(start_store, settings) -> Iterator[None]:
+    """A store that this test may empty."""
+    settings.CLICKHOUSE_URL = start_store().url
+    for _ in migrate():
+        pass
+    yield
+    close_connections()
+
+
+@pytest.mark.usefixtures("own_store")
+def test_an_insert_that_was_left_half_done_is_completed_and_not_repeated(committer, project_id):
+    """The store died after it wrote `spans` and before it wrote the views; the replay finds it so."""
+    batch = a_batch(project_id, spans=5)
+    first = committer()
+    first.store([batch])
+    token = first.tried_token
+    assert stored(project_id) == (5, 5, 5)
+    for table in ("traces", "span_rollups_1m"):
+        # TRUNCATE also forgets the tokens, so this is a table that the insert never reached.
+        client.execute_unscoped(f"TRUNCATE TABLE {table}", tag="tests.half_done")
+    assert stored(project_id) == (5, 0, 0)
+    committer().store([batch], token)
+    assert stored(project_id) == (5, 5, 5)
+    committer().store([batch], token)
+    assert stored(project_id) == (5, 5, 5)
+
+
+def test_a_half_done_insert_whose_spans_came_again_meanwhile_is_not_doubled(committer, project_id):
+    batch = a_batch(project_id, spans=5)
+    committer().store([batch, a_batch(project_id, spans=3)])
+    committer().store([batch], tried_token="of an insert that never arrived")
+    assert stored(project_id) == (8, 8, 8)
+
+
+def test_a_spooled_body_that_the_store_refuses_is_set_aside_and_the_rest_is_stored(spool, project_id, monkeypatch):
+    good, bad = a_batch(project_id), a_batch(project_id)
+    monkeypatch.setattr(
+        "heliograph.ingest.replay.decode",
+        lambda export: poison(decode(export)) if export == bad.export else decode(export),
+    )
+    spool.append([good.export, bad.export], token="")
+    replayer = Replayer(spool, StoreGate())
+    try:
+        eventually(lambda: not spool.files())
+    finally:
+        replayer.stop()
+    [letter] = (spool.folder / DEAD_LETTERS).glob("*.spool")
+    assert spool.read(letter).exports == [bad.export]
+    assert stored(project_id) == (2, 2, 2)
+
+
+def test_while_the_gate_is_closed_nobody_waits_for_the_store(spool, writer, project_id):
+    writer._gate.close(UnavailableError("away"))
+    assert writer.commit([a_batch(project_id)]) == [Outcome.SPOOLED]
+    assert stored(project_id)[0] == 0
+    replayer = Replayer(spool, writer._gate)
+    try:
+        eventually(lambda: not spool.files())
+    finally:
+        replayer.stop()
+    assert writer._gate.is_open
+    assert stored(project_id) == (2, 2, 2)
+
+
+def test_a_full_room_makes_the_sender_come_back_and_gives_back_what_was_taken():
+    room = Room(capacity=100)
+    with room.share() as one, room.share() as two:
+        one.take(60)
+        with pytest.raises(Busy, match="retry later"):
+            two.take(60)
+    with room.share() as one:
+        one.take(100)
