@@ -86,7 +86,7 @@ def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | 
     named = next((name for key in _EVENT_NAME_KEYS if (name := label(values.get(key))) is not None), "")
     if truncated:
         attributes[TRUNCATED_KEY] = ",".join(truncated)
-    gpus = gpu_uuids([attributes["hw.id"]]) if "hw.id" in attributes else origin.gpu_uuids
+    gpus = gpu_uuids(attributes) or origin.gpu_uuids
     batch.rows.append(
         (
             at,

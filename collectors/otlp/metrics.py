@@ -25,8 +25,7 @@ from collectors.semconv.convert import MAX_LABEL_CHARS, label
 _TEMPORALITY = ("", "delta", "cumulative")
 # DataPointFlags: the series has ended; there is no value.
 _NO_RECORDED_VALUE = 1
-# Where a point names its GPU and host: OpenTelemetry's keys, then dcgm-exporter's labels.
-_GPU_KEYS = ("hw.id", "gpu.uuid", "gpu_uuid", "UUID")
+# Where a point names its host: OpenTelemetry's key, then dcgm-exporter's label.
 _HOST_KEYS = ("host.name", "Hostname")
 _NO_BUCKETS: tuple[Any, ...] = ([], [], None, 0, 0, [], 0, [])
 
@@ -129,7 +128,7 @@ def _first(attributes: dict[str, str], keys: Iterable[str]) -> str:
 
 
 def _gpu(attributes: dict[str, str], origin: Origin) -> str:
-    named = gpu_uuids([attributes[key] for key in _GPU_KEYS if key in attributes]) or origin.gpu_uuids
+    named = gpu_uuids(attributes) or origin.gpu_uuids
     return named[0] if named else ""
 
 

@@ -1,5 +1,6 @@
 """What a resource says about where telemetry comes from: read once a resource, not once a span."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -8,12 +9,14 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from collectors.otlp.limits import Limits
 from collectors.otlp.values import read_attributes
-from collectors.semconv.convert import MAX_LABEL_CHARS, count, label, labels
+from collectors.semconv.convert import count, label, labels
 
 _SERVICE = ("service.name", "openinference.project.name")
 _ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
 _HOST = ("host.name", "k8s.node.name")
-_GPUS = ("gpu.uuids", "gpu.uuid", "hw.id")
+_GPUS = ("gpu.uuids", "gpu.uuid", "gpu_uuid")
+# OpenTelemetry's key, and dcgm-exporter's label.
+_HARDWARE = ("hw.id", "UUID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,7 @@ def read_resource(resource: Resource, limits: Limits) -> Origin:
     def first(keys: tuple[str, ...]) -> str:
         return next((text for key in keys if (text := label(values.get(key))) is not None), "")
 
-    named = next((found for key in _GPUS if (found := labels(values.get(key))) is not None), [])
-    service, host, gpus = first(_SERVICE), first(_HOST), gpu_uuids(named)
+    service, host, gpus = first(_SERVICE), first(_HOST), gpu_uuids(values)
     return Origin(
         service=service,
         host=host,
@@ -62,9 +64,18 @@ def read_resource(resource: Resource, limits: Limits) -> Origin:
     )
 
 
-def gpu_uuids(identities: list[str]) -> list[str]:
-    """Those of `hw.id` values that name a GPU or a part of one (NVIDIA's UUIDs): it may also be a disk's or a fan's."""
-    return [each[:MAX_LABEL_CHARS] for each in identities if each.startswith(("GPU-", "MIG-"))]
+def gpu_uuids(values: Mapping[str, Any]) -> list[str]:
+    """UUIDs of the GPUs, or of their instances, that attributes name.
+
+    `hw.id` is any hardware's: a GPU's where `hw.type` says so or where it is written as NVIDIA writes them.
+    """
+    for key in _GPUS:
+        named = labels(values.get(key))
+        if named:
+            return named
+    identities = (label(values.get(key)) for key in _HARDWARE)
+    is_gpu = values.get("hw.type") == "gpu"
+    return [each for each in identities if each is not None and (is_gpu or each.startswith(("GPU-", "MIG-")))][:1]
 
 
 def digest(values: dict[str, str], salt: bytes = b"") -> bytes:

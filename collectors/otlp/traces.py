@@ -141,7 +141,7 @@ def _add_span(batch: _Batch, span: Span, origin: Origin, columns: Fields) -> Non
     if row["model"]:
         row.update(model_columns(row["model"]))
     if "gpu_uuids" in fields:
-        row["gpu_uuids"] = gpu_uuids(fields["gpu_uuids"])
+        row["gpu_uuids"] = gpu_uuids(attributes) or origin.gpu_uuids
     if span.links:
         _add_links(row, span, limits, truncated)
     place = len(batch.rows)

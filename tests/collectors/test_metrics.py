@@ -137,6 +137,7 @@ def test_a_gpu_is_named_by_the_resource_or_the_point() -> None:
     got = row(by_dcgm, resource={"service.name": "dcgm"})
     assert (got["gpu_uuid"], got["host"]) == ("GPU-3", "carol")
     assert row(metric("gauge", {"as_int": 1}, {"hw.id": "disk0"}))["gpu_uuid"] == ""
+    assert row(plain, resource={"hw.id": "ee0f1b2c", "hw.type": "gpu"})["gpu_uuid"] == "ee0f1b2c"
 
 
 def test_protobuf_and_json_of_one_request_give_equal_columns() -> None:
