@@ -12,6 +12,8 @@ from pathlib import Path
 
 from gpu_agent import host
 from gpu_agent.agent import Agent, Settings, sample_once
+from gpu_agent.amd import AmdProvider
+from gpu_agent.apple import AppleProvider
 from gpu_agent.demo import DemoProvider
 from gpu_agent.export import Exporter, HttpSender
 from gpu_agent.nvml import NvmlProvider
@@ -47,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="leave the performance monitor (SM and tensor activity) to another program",
     )
+    default = "apple" if sys.platform == "darwin" else "nvidia"
+    add("--provider", choices=["nvidia", "amd", "apple"], default=default, help="whose GPUs; amd and apple are untried")
     add("--proc", type=Path, help="/proc of the host, where this process does not share its PID namespace")
     add("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     return result
@@ -65,9 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     exporter = Exporter(sender)
     encoder = Encoder(host.resource_attributes(os.environ), time.time_ns())
-    provider: Provider = DemoProvider()
-    if not options.demo:
-        provider = NvmlProvider(ProcessTable(options.proc), gpm=not options.no_gpm)
+    provider = _provider(options)
     if options.once:
         return sample_once(provider, encoder, exporter, settings)
     agent = Agent(provider, encoder, exporter, settings)
@@ -75,6 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # In a thread: the handler interrupts the main thread, which may hold the lock that `stop` needs.
         signal.signal(number, lambda *_: threading.Thread(target=agent.stop).start())
     return agent.run()
+
+
+def _provider(options: argparse.Namespace) -> Provider:
+    if options.demo:
+        return DemoProvider()
+    if options.provider == "apple":
+        return AppleProvider(options.interval)
+    processes = ProcessTable(options.proc)
+    return AmdProvider(processes) if options.provider == "amd" else NvmlProvider(processes, gpm=not options.no_gpm)
 
 
 class _seconds:  # noqa: N801  # reads as a type in add_argument and in its messages

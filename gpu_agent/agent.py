@@ -36,6 +36,7 @@ EVENT_WAIT_S = 0.5
 PHASE_S, MAX_PHASE_S = 0.002, 0.05  # a read takes less than a millisecond; readings of one tick stay close together
 MAX_WAITING_EVENTS = 1000  # events between two exports; a storm is cut, its counters are not
 STOP_TIMEOUT_S = 2.0
+REOPEN_PAUSE_S = 1.0  # a driver that opens and fails at once must not keep a core busy
 INTERVAL_NAMES = {Interval.FAST: "fast", Interval.MEDIUM: "medium", Interval.SLOW: "slow"}
 
 
@@ -223,21 +224,24 @@ class Agent:
 
     def _inventory(self) -> None:
         try:
-            self._follow()
+            self._exit_code = EXIT_FAILED  # unless it ends as it should
+            self._exit_code = self._follow()
         finally:
             self.stop()  # without an inventory there is nothing left to do
 
-    def _follow(self) -> None:
-        """Keep the provider open and a worker on each GPU."""
+    def _follow(self) -> int:
+        """Keep the provider open and a worker on each GPU; returns the exit code."""
         told = ""
         while not self._stop.is_set():
             try:
                 self._provider.open()
             except Unavailable as error:
-                if isinstance(error, Outdated) or not self.settings.wait:
+                if isinstance(error, Outdated):
                     log.error("%s", error)
-                    self._exit_code = EXIT_OUTDATED if isinstance(error, Outdated) else EXIT_UNAVAILABLE
-                    return
+                    return EXIT_OUTDATED
+                if not self.settings.wait and not self._opened:
+                    log.error("%s", error)
+                    return EXIT_UNAVAILABLE
                 if str(error) != told:
                     log.warning("%s; trying again every %g s", error, self.settings.medium_s)
                     told = str(error)
@@ -248,6 +252,8 @@ class Agent:
                 self._reloaded(self._reopen)
             self._reopen = None
             self._generation()
+            self._stop.wait(min(REOPEN_PAUSE_S, self.settings.medium_s))
+        return EXIT_OK
 
     def _reloaded(self, why: str) -> None:
         self._restarts += 1

@@ -74,7 +74,11 @@ class NvmlProvider:
         """By UUID: an index moves when another GPU is lost. A GPU that does not answer is left out."""
         found: dict[str, NvmlDevice] = {}
         handles: dict[str, Any] = {}
-        for index in range(min(library.call("nvmlDeviceGetCount"), MAX_GPUS)):
+        try:
+            count = min(library.call("nvmlDeviceGetCount"), MAX_GPUS)
+        except (DeviceLost, Unsupported, ReadFailed) as error:
+            raise ProviderLost(f"the driver counts no GPUs: {error}") from error
+        for index in range(count):
             try:
                 handle = library.call("nvmlDeviceGetHandleByIndex", index)
                 uuid = library.call("nvmlDeviceGetUUID", handle)
@@ -175,7 +179,11 @@ class NvmlProvider:
     def _subscribe(self) -> None:
         """Register each GPU for the events it supports; one that is lost or supports none is remembered as tried."""
         self._unsubscribe()
-        self._event_set = library.call("nvmlEventSetCreate")
+        try:
+            self._event_set = library.call("nvmlEventSetCreate")
+        except (Unsupported, ReadFailed) as error:
+            log.warning("no events from this driver: %s", error)
+            return
         for uuid, handle in list(self._handles.items()):
             address = library.address(handle)
             try:

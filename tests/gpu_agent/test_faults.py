@@ -71,8 +71,7 @@ def test_a_driver_reload_is_survived_and_counters_never_fall(fake_nvml, scenario
     agent = start(fake_nvml, world)
     until(lambda: len(otlp.points("hw.energy", uuid(0))) > 5, why=lambda: agent.log)
     world.change({"!*": 1, "!nvmlInit": 9, "!nvmlDeviceGetCount_v2": 1})
-    agent.process.poll()
-    until(lambda: "the driver went away" in agent.log)
+    until(lambda: "trying again" in agent.log)
     reset = {"field.83": "+1000:650000", "field.74": "+0:1000000"}
     world.change(reset, without=("!*", "!nvmlInit", "!nvmlDeviceGetCount_v2"))
     before = len(otlp.points("hw.energy", uuid(0)))
@@ -87,6 +86,16 @@ def test_a_driver_reload_is_survived_and_counters_never_fall(fake_nvml, scenario
     assert {"hw.energy", "gpu.throttle.time"} <= {
         log.attributes["gpu.metric"] for log in otlp.logs("gpu.counter.reset")
     }
+    assert agent.stop() == 0
+
+
+def test_a_driver_that_cannot_count_its_gpus_is_opened_again_at_leisure(fake_nvml, scenario, start, otlp):
+    world = scenario(h100s(1) | {"!nvmlDeviceGetCount_v2": 999})
+    agent = start(fake_nvml, world)
+    until(lambda: agent.log.count("the driver counts no GPUs") >= 2)
+    assert agent.log.count("NVML is open") <= 3
+    world.change(without=("!nvmlDeviceGetCount_v2",))
+    until(lambda: otlp.points("hw.power"), why=lambda: agent.log)
     assert agent.stop() == 0
 
 
@@ -149,6 +158,9 @@ def test_mig_instances_come_and_go(fake_nvml, scenario, start, otlp):
     )
     assert otlp.last("gpu.sm.activity", "MIG-1") == pytest.approx(0.51)
     assert otlp.last("hw.gpu.memory.usage", "MIG-0") == 1 << 30
+    until(lambda: len(otlp.points("hw.gpu.memory.usage", "MIG-1")) > 40, why=lambda: agent.log)
+    # An instance that stays keeps its activity samples: only its first read has none (one more for a late timer).
+    assert len(otlp.points("gpu.sm.activity", "MIG-1")) >= len(otlp.points("hw.gpu.memory.usage", "MIG-1")) - 2
     assert not otlp.points("hw.gpu.utilization", "MIG-0")
     resource = otlp.points("hw.gpu.memory.usage", "MIG-1")[-1].resource
     assert resource["hw.parent"] == uuid(0)

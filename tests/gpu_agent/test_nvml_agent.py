@@ -1,9 +1,12 @@
 """The agent as a process, through the real binding, against the scripted driver."""
 
+import subprocess
+import sys
+
 import pytest
 
 from gpu_agent.metrics import BY_NAME
-from tests.gpu_agent.support import H100_BYTES, h100s, until, uuid
+from tests.gpu_agent.support import H100_BYTES, environment, h100s, until, uuid
 
 
 def test_every_group_of_an_h100_arrives_under_its_name(fake_nvml, scenario, start, otlp):
@@ -138,10 +141,23 @@ def test_what_a_gpu_does_not_support_is_absent_and_never_zero(fake_nvml, scenari
     assert not otlp.points("gpu.agent.read.errors")
 
 
-def test_a_sentinel_is_no_temperature(fake_nvml, scenario, start, otlp):
-    agent = start(fake_nvml, scenario(h100s(1) | {"field.82": "9223372036854775794", "temperature.0": 2147483632}))
-    until(lambda: len(otlp.points("hw.power")) > 3, why=lambda: agent.log)
+def test_a_sentinel_is_no_value(fake_nvml, scenario, start, otlp):
+    sentinels = {"field.82": "9223372036854775794", "temperature.0": 2147483632, "clock.1": 4294967295}
+    agent = start(fake_nvml, scenario(h100s(1) | sentinels | {"field.197": "9223372036854775807"}))
+    until(lambda: otlp.points("hw.gpu.io", network_io_direction="receive"), why=lambda: agent.log)
     assert not otlp.points("hw.temperature")
+    assert not otlp.points("hw.gpu.io", network_io_direction="transmit")
+    assert {point.attributes["gpu.clock.type"] for point in otlp.points("gpu.clock.frequency")} == {
+        "graphics",
+        "memory",
+        "video",
+    }
+
+
+def test_a_temperature_beyond_belief_is_absent(fake_nvml, scenario, start, otlp):
+    agent = start(fake_nvml, scenario(h100s(1) | {"temperature.0": 1000}))
+    until(lambda: len(otlp.points("hw.power")) > 3, why=lambda: agent.log)
+    assert not otlp.points("hw.temperature", hw_sensor_location="gpu")
 
 
 def test_an_old_driver_without_the_new_functions_is_read_the_old_way(old_nvml, scenario, start, otlp):
@@ -175,3 +191,34 @@ def test_the_call_that_blocks_for_20_ms_is_never_made(fake_nvml, scenario, start
     until(lambda: otlp.points("hw.gpu.io", uuid(7)), why=lambda: agent.log)
     durations = [point.value for point in otlp.points("gpu.agent.sample.duration", gpu_agent_interval="fast")]
     assert sorted(durations)[len(durations) // 2] < 0.02
+
+
+SAMPLE = """
+import time
+from gpu_agent.metrics import Interval
+from gpu_agent.nvml import NvmlProvider
+from gpu_agent.processes import ProcessTable
+provider = NvmlProvider(ProcessTable())
+provider.open()
+devices = provider.devices()
+costs = []
+for _ in range(20):
+    before = time.process_time()
+    for device in devices:
+        for interval in (Interval.SLOW, Interval.MEDIUM, Interval.FAST):
+            device.read(interval)
+    costs.append(time.process_time() - before)
+    time.sleep(0.11)
+print(len(devices), sorted(costs)[len(costs) // 2])
+provider.close()
+"""
+
+
+def test_reading_everything_of_eight_gpus_costs_less_than_ten_milliseconds(fake_nvml, scenario):
+    env = environment(fake_nvml, scenario(h100s(8)))
+    found = subprocess.run(
+        [sys.executable, "-c", SAMPLE], env=env, capture_output=True, text=True, check=True, timeout=60
+    )
+    count, seconds = found.stdout.split()
+    assert int(count) == 8
+    assert float(seconds) < 0.01

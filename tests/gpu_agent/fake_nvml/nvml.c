@@ -334,7 +334,7 @@ int nvmlDeviceGetFieldValues(device *d, int count, field_value *values) {
         snprintf(key, sizeof key, values[i].scope ? "field.%u.%u" : "field.%u", values[i].id, values[i].scope);
         snprintf(type, sizeof type, "field_type.%u", values[i].id);
         values[i].rc = number(d, key, &value);
-        values[i].value.u = 0xDEADBEEFDEADBEEFull; /* a driver leaves garbage beside an error */
+        values[i].value.u = 0xDEADBEEFull; /* a driver leaves garbage beside an error */
         get_u32(NULL, type, &kind);
         values[i].type = kind;
         if (values[i].rc) continue;
