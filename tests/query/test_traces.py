@@ -253,3 +253,15 @@ def test_whole_minutes_cover_the_range() -> None:
     odd = TimeRange(START + timedelta(seconds=1), START + timedelta(seconds=61))
     assert odd.whole_minutes() == TimeRange(START, START + timedelta(minutes=2))
     assert HOUR.whole_minutes() == HOUR
+
+
+def test_a_trace_whose_root_says_nothing_shows_its_last_answer(project_id: int) -> None:
+    trace_id = new_trace_id()
+    store_spans(
+        project_id,
+        span(trace_id, 1, input_preview="the task"),
+        llm(trace_id, 2, output_preview="calls a tool"),
+        llm(trace_id, 3, output_preview="the answer"),
+    )
+    row = traces.summaries(project_id, [trace_id])[trace_id]
+    assert (row.input_preview, row.output_preview) == ("the task", "the answer")

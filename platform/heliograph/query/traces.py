@@ -140,7 +140,7 @@ SELECT
     sum(t.error_count) AS error_count,
     sum(t.llm_count) AS llm_count,
     argMinMerge(t.input_preview) AS input_preview,
-    argMinMerge(t.output_preview) AS output_preview,
+    argMaxMerge(t.output_preview) AS output_preview,
     max(t.session_id) AS session_id,
     max(t.user_id) AS user_id,
     arraySort(groupUniqArrayArray(t.models)) AS models,

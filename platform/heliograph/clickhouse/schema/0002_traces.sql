@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS traces
     status AggregateFunction(argMin, String, Tuple(UInt8, DateTime64(9, 'UTC'))),
     -- Of the earliest span that carries text, the root first.
     input_preview AggregateFunction(argMin, String, Tuple(UInt8, DateTime64(9, 'UTC'))),
-    output_preview AggregateFunction(argMin, String, Tuple(UInt8, DateTime64(9, 'UTC'))),
+    -- Of the root, else of the latest span that carries text: an agent's answer comes last.
+    output_preview AggregateFunction(argMax, String, Tuple(UInt8, DateTime64(9, 'UTC'))),
     session_id SimpleAggregateFunction(max, String),
     user_id SimpleAggregateFunction(max, String),
     models SimpleAggregateFunction(groupUniqArrayArray, Array(String)),
@@ -67,7 +68,7 @@ SELECT
     argMinState(toString(s.kind), (toUInt8(s.parent_span_id != ''), s.start_time)) AS kind,
     argMinState(toString(s.status), (toUInt8(s.parent_span_id != ''), s.start_time)) AS status,
     argMinState(s.input_preview, (multiIf(s.input_preview = '', 2, s.parent_span_id = '', 0, 1)::UInt8, s.start_time)) AS input_preview,
-    argMinState(s.output_preview, (multiIf(s.output_preview = '', 2, s.parent_span_id = '', 0, 1)::UInt8, s.start_time)) AS output_preview,
+    argMaxState(s.output_preview, (multiIf(s.output_preview = '', 0, s.parent_span_id = '', 2, 1)::UInt8, s.start_time)) AS output_preview,
     max(s.session_id) AS session_id,
     max(s.user_id) AS user_id,
     groupUniqArrayIf(toString(s.model), s.model != '') AS models,
