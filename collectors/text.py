@@ -21,13 +21,9 @@ def to_json(value: Value) -> str:
     A value nested too deep for the encoder becomes an empty string: nothing but an attack nests hundreds of levels.
     """
     try:
-        text = _encode(value)
+        return clean(_encode_finite(value))
     except RecursionError:
         return ""
-    except ValueError:
-        # JSON has no NaN and no infinity.
-        text = _encode(_finite(value))
-    return clean(text)
 
 
 def clean(text: str) -> str:
@@ -39,6 +35,14 @@ def clean(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode()
     return text
+
+
+def _encode_finite(value: Value) -> str:
+    try:
+        return _encode(value)
+    except ValueError:
+        # JSON has no NaN and no infinity.
+        return _encode(_finite(value))
 
 
 def _finite(value: Value) -> Value:

@@ -22,7 +22,6 @@ Fields = dict[str, Any]
 COUNTED_KINDS = frozenset({"llm", "embedding", "reranker"})
 # Fields under the names of columns that hold what came until `_settle_content` has read it.
 _RAW = ("input", "output", "documents")
-_EVENT_NAMES = NAMES
 _NO_EVENTS = EventMeaning()
 # Added to a rank, this puts it behind every dialect: a value inside another attribute yields to keys of its own.
 _YIELDING = 100 * RANKS_PER_DIALECT
@@ -58,7 +57,7 @@ def interpret(
     collect(attributes, fields, ranks, 0)
     said = _NO_EVENTS
     for event in events:
-        if event[1] in _EVENT_NAMES:
+        if event[1] in NAMES:
             said = read_events(events)
             if said.details:
                 collect(said.details, fields, ranks, _BEHIND)
@@ -224,6 +223,7 @@ def _settle_costs(fields: Fields, start_ns: int, overrides: Mapping[str, ModelPr
         output_tokens=fields.get("output_tokens"),
         cache_read_tokens=fields.get("cache_read_tokens"),
         cache_write_tokens=fields.get("cache_write_tokens"),
+        reasoning_tokens=fields.get("reasoning_tokens"),
         overrides=overrides,
     )
     fields["cost_source"] = cost.source

@@ -7,6 +7,7 @@ import pytest
 
 from collectors.semconv.messages import message_of, messages_of
 from tests.collectors.build import START, row_of
+from tests.collectors.tables import misfits
 
 QUESTION = {"role": "user", "parts": [{"type": "text", "content": "How many?"}]}
 CANONICAL = [{"role": "system", "parts": [{"type": "text", "content": "Be brief."}]}, QUESTION]
@@ -135,6 +136,15 @@ def test_json_cut_by_a_length_limit_gives_its_whole_messages_and_the_rest_as_tex
     assert first == CANONICAL[0]
     assert rest["parts"][0]["content"].startswith('{"role": "user"')
     assert row["truncated"] == ["input"]
+
+
+@pytest.mark.parametrize("depth", [50, 300, 450, 900, 5_000])
+def test_a_value_nested_without_end_is_no_error(depth: int) -> None:
+    deep = "[" * depth + "NaN" + "]" * depth
+    call = f'[{{"role": "assistant", "parts": [{{"type": "tool_call", "name": "count", "arguments": {deep}}}]}}]'
+    row = row_of({"gen_ai.output.messages": call, "gen_ai.input.messages": deep, "retrieval.documents": f"[{deep}]"})
+    assert not misfits("0001_spans.sql", row)
+    assert row["attributes"]["gen_ai.output.messages"] == call
 
 
 def test_flat_messages_are_ordered_by_number_and_gaps_close() -> None:
