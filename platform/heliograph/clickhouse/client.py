@@ -126,6 +126,21 @@ def query_columns(project_id: int, sql: str, params: Params | None = None, *, ta
     return {name: data[position] if data else () for position, (name, _) in enumerate(columns)}
 
 
+def _insert_settings(table: str, token: str) -> dict[str, Any]:
+    # Acknowledged must mean stored, whatever the server's default for asynchronous inserts is. One insert may hold
+    # years of weeks when somebody sends history: a limit on partitions would refuse everybody's rows in it.
+    chosen: dict[str, Any] = {
+        "async_insert": 0,
+        "max_partitions_per_insert_block": 0,
+        "log_comment": f"insert.{table}",
+    }
+    if table in _LATE_INDEXES:
+        chosen["exclude_materialize_skip_indexes_on_insert"] = _LATE_INDEXES[table]
+    if token:
+        chosen |= {"insert_deduplication_token": token, "deduplicate_blocks_in_dependent_materialized_views": 1}
+    return chosen
+
+
 def insert(table: str, columns: Mapping[str, Sequence[Any]], *, token: str = "") -> None:
     """Store rows given by column, all of one length; returns when they are stored.
 
@@ -143,20 +158,9 @@ def insert(table: str, columns: Mapping[str, Sequence[Any]], *, token: str = "")
             raise ValueError(f"{name!r} is not a name of a table or column")
     names = ", ".join(f"`{name}`" for name in columns)
     sql = f"INSERT INTO {table} ({names}) VALUES"
-    # Acknowledged must mean stored, whatever the server's default for asynchronous inserts is.
-    # One insert may hold years of weeks when somebody sends history: a limit would refuse everybody's rows in it.
-    settings_: dict[str, Any] = {
-        "async_insert": 0,
-        "max_partitions_per_insert_block": 0,
-        "log_comment": f"insert.{table}",
-    }
-    if table in _LATE_INDEXES:
-        settings_["exclude_materialize_skip_indexes_on_insert"] = _LATE_INDEXES[table]
-    if token:
-        settings_ |= {"insert_deduplication_token": token, "deduplicate_blocks_in_dependent_materialized_views": 1}
     values = [column if isinstance(column, (list, tuple)) else list(column) for column in columns.values()]
     with _connection() as client:
-        client.execute(sql, values, columnar=True, settings=settings_)
+        client.execute(sql, values, columnar=True, settings=_insert_settings(table, token))
 
 
 def ping() -> None:

@@ -13,7 +13,7 @@ import secrets
 import sys
 import tempfile
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -207,12 +207,13 @@ class BlockFile:
             self._descriptor, self.path = tempfile.mkstemp(prefix="heliograph-insert-")
         self.size = 0
 
-    def append(self, block: bytes) -> None:
-        view = memoryview(block)
-        while view:
-            written = os.write(self._descriptor, view)
-            view = view[written:]
-        self.size += len(block)
+    def append(self, pieces: Iterable[bytes | memoryview]) -> None:
+        """Add one block, given in pieces."""
+        for piece in pieces:
+            view = memoryview(piece)
+            self.size += len(view)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
 
     def clear(self) -> None:
         os.ftruncate(self._descriptor, 0)

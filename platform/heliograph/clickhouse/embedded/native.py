@@ -164,7 +164,7 @@ def split_blocks(raw: bytes) -> list[bytes]:
     while not blocks or source.buffered:
         source.keep()
         skip_block(source)
-        blocks.append(source.kept())
+        blocks.append(b"".join(source.kept()))
     return blocks
 
 

@@ -179,8 +179,8 @@ class Client:
         if failure is not None:
             raise failure
 
-    def _read_block(self, *, compress: bool) -> bytes:
-        """Return the next block of an insert, or b'' at its end."""
+    def _read_block(self, *, compress: bool) -> list[memoryview]:
+        """Return the next block of an insert, or nothing at its end."""
         kind = self._source.varint()
         if kind == _CANCEL:
             raise ServerError(QUERY_WAS_CANCELLED, "Query was cancelled")
@@ -197,8 +197,8 @@ class Client:
         return None
 
 
-def read_data(raw: Source, *, compress: bool) -> bytes:
-    """Return the block of a Data packet in `FORMAT Native`, b'' for one without rows."""
+def read_data(raw: Source, *, compress: bool) -> list[memoryview]:
+    """Return the block of a Data packet in `FORMAT Native`, in pieces; none for one without rows."""
     raw.raw_string()  # the name of an external table
     source = wire.decompressed(raw) if compress else raw
     wire.skip_block_info(source)
@@ -207,7 +207,7 @@ def read_data(raw: Source, *, compress: bool) -> bytes:
     block = source.kept()
     if compress and source.buffered:
         raise ProtocolError(UNEXPECTED_PACKET, "A compressed frame goes on after the end of its block")
-    return block if rows else b""
+    return block if rows else []
 
 
 def _skip_client_info(source: Source) -> None:

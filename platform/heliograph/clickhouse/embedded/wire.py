@@ -23,7 +23,8 @@ from heliograph.clickhouse.embedded.errors import (
 )
 
 REVISION = 54453
-RECEIVE_BYTES = 2**18
+# Small enough that the allocator reuses the memory instead of asking the kernel for fresh pages each time.
+RECEIVE_BYTES = 2**16
 # SQL, names and settings; ClickHouse's own max_query_size is 256 KiB, but an IN list may have been raised above it.
 MAX_STRING_BYTES = 2**24
 # One block of an insert; clickhouse-driver sends a whole `execute` of up to a million rows as one.
@@ -90,12 +91,15 @@ class Source:
         self._kept = [current]
         self._kept_bytes = len(current)
 
-    def kept(self) -> bytes:
-        """Return what was read since `keep` and stop keeping."""
+    def kept(self) -> list[memoryview]:
+        """Return what was read since `keep`, in pieces, and stop keeping."""
         assert self._kept is not None
-        raw = b"".join(self._kept)
+        pieces = [memoryview(piece) for piece in self._kept]
         self._kept = None
-        return raw[self._mark : len(raw) - self.buffered]
+        # From the end: where everything came in one piece, both cuts are in it.
+        pieces[-1] = pieces[-1][: len(pieces[-1]) - self.buffered]
+        pieces[0] = pieces[0][self._mark :]
+        return pieces
 
     def take(self, size: int) -> bytes:
         """Return exactly `size` bytes; the caller has bounded `size`."""
