@@ -178,3 +178,14 @@ def test_a_trace_without_gpu_metrics_says_why(project_id: int) -> None:
     assert gpus_of(project_id).reason == "The trace names neither a host nor a GPU."
     assert gpus_of(project_id, host="node-9").join == "none"
     assert "reported no metrics" in gpus_of(project_id, gpu_uuids=["GPU-9"]).reason
+
+
+def test_a_trace_that_claims_to_last_for_centuries_has_its_first_week_shown(project_id: int) -> None:
+    store_points(project_id, *gpu_points("GPU-1"))
+    trace_id = new_trace_id()
+    store_spans(project_id, span(trace_id, 0, duration_ns=2**63, gpu_uuids=["GPU-1"]))
+    trace = get_trace(project_id, trace_id)
+    assert trace is not None
+    found = gpu.of_trace(project_id, trace.summary)
+    assert found.join == "gpu_uuid"
+    assert found.range.end - found.range.start < timedelta(days=8)

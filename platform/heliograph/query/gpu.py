@@ -1,6 +1,6 @@
 """The GPUs that served a trace, during its time.
 
-- `of_trace(project_id, trace, *, margin=30 s) -> TraceGpus`
+- `of_trace(project_id, trace, *, margin=30 s) -> TraceGpus`, of the trace's first week
 
 A GPU is the trace's where a span names its UUID; else every GPU of a host that a span names is shown, which says less:
 the host may have served other requests on it. `join` tells which it was.
@@ -30,6 +30,8 @@ MARGIN = timedelta(seconds=30)
 # The strip under a waterfall is about this many pixels wide.
 _MAX_BUCKETS = 600
 _MAX_GPUS = 64
+# Of a longer trace the first week is shown.
+_LONGEST = timedelta(days=7)
 
 Join = Literal["gpu_uuid", "host", "none"]
 
@@ -85,8 +87,10 @@ LIMIT %(limit)s
 
 def of_trace(project_id: int, trace: TraceRow, *, margin: timedelta = MARGIN) -> TraceGpus:
     """Return the GPUs of a trace with their series from `margin` before it to `margin` after it."""
-    # A trace of one span without an end lasts no time.
-    during = TimeRange(from_ns(trace.start_ns), from_ns(trace.end_ns) + timedelta(microseconds=1))
+    start = from_ns(trace.start_ns)
+    # A trace of one span without an end lasts no time; one with an absurd duration would last for centuries.
+    end = min(from_ns(trace.end_ns) + timedelta(microseconds=1), start + _LONGEST)
+    during = TimeRange(start, end)
     span = during.widened(margin)
     if trace.gpu_uuids:
         gpus = _gpus(project_id, span, "p.gpu_uuid IN %(uuids)s", {"uuids": trace.gpu_uuids[:_MAX_GPUS]})

@@ -182,18 +182,18 @@ def list_traces(project_id: int, chosen: SpanFilter, *, cursor: str | None = Non
     position = _position(cursor) if cursor is not None else None
     found: list[TraceRow] = []
     for _ in range(_MAX_ROUNDS):
-        wanted = limit - len(found)
-        asked = wanted + _SPARE_CANDIDATES
+        asked = limit - len(found) + (_SPARE_CANDIDATES if position else 1)
         candidates = _candidates(project_id, driver, position, asked)
-        unseen = _unseen(project_id, driver, position, candidates)
-        found += unseen[:wanted]
-        if len(unseen) <= wanted and len(candidates) < asked:
+        is_last = len(candidates) < asked
+        as_of_us = position.as_of_us if position else candidates[0]["now_us"] if candidates else 0
+        before = position
+        # A candidate's summary is the dear part, so those beyond the page are looked at only where some drop out.
+        while candidates and len(found) < limit:
+            part, candidates = candidates[: limit - len(found)], candidates[limit - len(found) :]
+            found += _unseen(project_id, driver, before, part)
+            position = _Position(part[-1]["at_ns"], part[-1]["trace_id"], as_of_us)
+        if is_last and not candidates:
             return Page(tuple(found), None)
-        as_of_us = position.as_of_us if position else candidates[0]["now_us"]
-        if len(unseen) > wanted:
-            position = _Position(found[-1].listed_ns, found[-1].trace_id, as_of_us)
-        else:
-            position = _Position(candidates[-1]["at_ns"], candidates[-1]["trace_id"], as_of_us)
         if len(found) == limit:
             break
     assert position is not None
