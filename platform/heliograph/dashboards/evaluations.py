@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from heliograph.accounts.models import Project
-from heliograph.dashboards.access import project_page
+from heliograph.dashboards.access import editor_page, may_edit, project_page
 from heliograph.dashboards.charts import Chart, Series
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.timerange import chosen_range
@@ -61,7 +61,7 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_POST
 @explained
-@project_page
+@editor_page
 def request_drift(request: HttpRequest, project: Project) -> HttpResponse:
     """Queue a drift check."""
     return _queue(request, project, Run.Kind.DRIFT, DriftForm(request.POST), "drift_form")
@@ -69,7 +69,7 @@ def request_drift(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_POST
 @explained
-@project_page
+@editor_page
 def request_regression(request: HttpRequest, project: Project) -> HttpResponse:
     """Queue a comparison of two releases."""
     return _queue(request, project, Run.Kind.REGRESSION, RegressionForm(request.POST), "regression_form")
@@ -119,6 +119,7 @@ def _page(request: HttpRequest, project: Project, *, status: int = 200, **given_
         "passes": project.runs.filter(kind=Run.Kind.GROUNDEDNESS)[:5],
         "services": [entry.value for entry in seen["service"]],
         "release_names": [entry.value for entry in seen["release"]],
+        "may_edit": may_edit(request, project),
         "drift_form": DriftForm(),
         "regression_form": RegressionForm(),
     }

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from heliograph.accounts.models import ApiKey, Membership, Project, User
-from heliograph.dashboards.access import project_page
+from heliograph.accounts.models import ApiKey, Project, User
+from heliograph.dashboards.access import editor_page, may_edit, project_page
 
 # More keys than this in one project is a mistake or an attack.
 MAX_KEYS = 200
@@ -22,14 +22,6 @@ class KeyForm(forms.Form):
     name = forms.CharField(max_length=200)
 
 
-def _may_edit(request: HttpRequest, project: Project) -> bool:
-    return Membership.objects.filter(
-        organization=project.organization_id,
-        user__username=request.user.get_username(),
-        role__in=[Membership.Role.OWNER, Membership.Role.EDITOR],
-    ).exists()
-
-
 @project_page
 def show(request: HttpRequest, project: Project) -> HttpResponse:
     """Show the page."""
@@ -37,11 +29,9 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @require_POST
-@project_page
+@editor_page
 def create_key(request: HttpRequest, project: Project) -> HttpResponse:
     """Issue a key and show it this once."""
-    if not _may_edit(request, project):
-        return HttpResponse("Only owners and editors may create keys.", status=403)
     form = KeyForm(request.POST)
     if not form.is_valid():
         return _page(request, project, key_form=form, status=422)
@@ -53,11 +43,9 @@ def create_key(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @require_POST
-@project_page
+@editor_page
 def revoke_key(request: HttpRequest, project: Project, key_id: int) -> HttpResponse:
     """Close a key."""
-    if not _may_edit(request, project):
-        return HttpResponse("Only owners and editors may revoke keys.", status=403)
     key = get_object_or_404(project.api_keys, pk=key_id, revoked_at=None)
     key.revoke()
     messages.success(request, f"The key “{key.name}” is revoked. Senders that use it get 401 within ten seconds.")
@@ -91,7 +79,7 @@ def _page(
     context = {
         "project": project,
         "keys": project.api_keys.filter(revoked_at=None).order_by("-created_at")[:MAX_KEYS],
-        "may_edit": _may_edit(request, project),
+        "may_edit": may_edit(request, project),
         "key_form": key_form or KeyForm(),
         "password_form": password_form,
         "new_key": new_key,
