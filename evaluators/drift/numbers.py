@@ -19,7 +19,8 @@ LARGE, LARGE_PERMUTATIONS = 20_000, 199
 BLOCK_VALUES = 20_000_000
 PSI_BINS = 10
 # The population stability index has no unit; 0.1 and 0.25 are the customary marks for a small and a large change.
-PSI_SMOOTHING = 0.5
+# One row, shared between the windows by their sizes, keeps an empty bin finite and equal shares equal.
+PSI_SMOOTHING = 1.0
 
 Values = NDArray[np.float64]
 Outcome = tuple[float, float, float, tuple[float, float] | None, dict[str, Any]]
@@ -130,8 +131,8 @@ def _psi(a: Values, b: Values, permutations: int, rng: np.random.Generator) -> O
     counts = np.bincount(np.searchsorted(edges, pooled), minlength=len(edges) + 1)
     observed = np.bincount(np.searchsorted(edges, a), minlength=len(edges) + 1)
     drawn = rng.multivariate_hypergeometric(counts, len(a), size=permutations, method="marginals")
-    in_reference = np.vstack([observed, drawn]) + PSI_SMOOTHING
-    in_current = counts + 2 * PSI_SMOOTHING - in_reference
+    in_reference = np.vstack([observed, drawn]) + PSI_SMOOTHING * len(a) / len(pooled)
+    in_current = counts + PSI_SMOOTHING - in_reference
     p = in_reference / in_reference.sum(1, keepdims=True)
     q = in_current / in_current.sum(1, keepdims=True)
     values = ((q - p) * np.log(q / p)).sum(1)

@@ -72,7 +72,7 @@ def _phone(match: re.Match[str]) -> bool:
     main = re.split(r"x|#|ext", text)[0]
     digits = re.sub(r"\D", "", main)
     # Years, amounts and dates have fewer digits, account numbers more.
-    if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or _CALENDAR.fullmatch(text):
+    if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or digits.startswith("000") or _CALENDAR.fullmatch(text):
         return False
     written = text.startswith(("+", "00", "(")) or "x" in text or len(re.findall(r"\d+", main)) >= 3
     return (
@@ -88,7 +88,7 @@ _STREET = (
     r"hwy|parkway|pkwy|alley)\b\.?"
 )
 _URL = r"\bhttps?://[^\s<>\"')\]]+|\bwww\.(?:[\w-]{1,63}\.){1,4}[A-Za-z]{2,24}[^\s<>\"')\]]*"
-_IP = r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4})(?![\w:]|\.\d)"
+_IP = r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)|(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![\w:]))"
 _DIALLED = (
     r"(?<![\w.,/$€£-])(?:\+|00)?\(?\d{1,4}\)?(?:[ .\-/]?\(?\d{1,5}\)?){1,6}"
     r"(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?(?![\w-]|[.,/]\d)"
@@ -96,7 +96,7 @@ _DIALLED = (
 _PLACE = rf"\b\d{{1,6}} (?:[A-ZÀ-Ý][\w'’-]+ ){{1,4}}{_STREET}(?:,? (?:apt|suite|unit|ste)\.? \w{{1,6}})?"
 _DATE = (
     rf"\b(?:{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?|\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?: \d{{4}})?|"
-    r"\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})\b"
+    r"\d{4}-\d{2}-\d{2}|(?<![\d./])\d{1,2}[/.]\d{1,2}[/.](?:\d{4}|\d{2}))\b(?![./]\d)"
 )
 _AGE = r"\b\d{1,3}(?=[ -]years?[ -]old|[ -]year-old| y/o\b)|(?:(?<=\baged )|(?<=\bage of ))\d{1,3}\b"
 # In order of trust: of two overlapping finds the earlier kind stays.

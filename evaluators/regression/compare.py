@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from evaluators.regression import paired, power
 from evaluators.regression.bootstrap import RESAMPLES, bca_intervals
@@ -163,7 +163,7 @@ def _needed(
     # However small the spread, this many clusters are needed before chance alone is excluded.
     share = min(distance / scale, 1 - 1e-9)
     if estimate.test == "mcnemar_mid_p":
-        least = float(stats.norm.isf(alpha)) ** 2 * (1 / share - 1)
+        least = float(special.ndtri(1 - alpha)) ** 2 * (1 / share - 1)
     else:
         least = math.log(alpha) / math.log1p(-share)
     clusters = math.floor(least) + 1

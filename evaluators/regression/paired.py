@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 # Below this share of the scores' scale a spread is rounding, not variation.
 ROUNDING = 1e-12
@@ -42,7 +42,7 @@ def tango_interval(worse: int, better: int, n: int, alpha: float) -> tuple[float
 
     It has width even when no pair changed: n equal pairs still allow a drop of z^2 / (n + z^2).
     """
-    z = float(stats.norm.isf(alpha))
+    z = float(special.ndtri(1 - alpha))
 
     def score(difference: float) -> float:
         b = (2 * n - better + worse) * difference - better - worse
@@ -98,9 +98,9 @@ def means(difference: NDArray[np.float64], groups: NDArray[np.intp], scale: floa
         p = 0.5**clusters if effect < 0 else 1.0
         return Estimate("sign", 0.0, p, effect, (effect - half, effect + half), 0.0)
     t = effect / error
-    half = float(stats.t.isf(alpha, clusters - 1)) * error
+    half = float(special.stdtrit(clusters - 1, 1 - alpha)) * error
     name = "paired_t" if clusters == n else "paired_t_clustered"
-    return Estimate(name, t, float(stats.t.cdf(t, clusters - 1)), effect, (effect - half, effect + half), error)
+    return Estimate(name, t, float(special.stdtr(clusters - 1, t)), effect, (effect - half, effect + half), error)
 
 
 def wilcoxon(difference: NDArray[np.float64], groups: NDArray[np.intp]) -> float | None:

@@ -53,7 +53,7 @@ def test_constant_windows_are_no_drift(test: str) -> None:
     found = detect(np.full((30, 8), 0.1), np.full((40, 8), 0.1), test=test)
     assert found.verdict == "no_drift"
     # The neighbours of coinciding points are drawn by lot; every other test sees no difference at all.
-    assert test == "neighbours" or found.p_value == 1.0
+    assert test == "knn" or found.p_value == 1.0
 
 
 @pytest.mark.parametrize("test", ALL)
@@ -98,7 +98,7 @@ def test_large_windows_go_through_random_features_and_agree_with_the_exact_test(
     assert approximate.statistic == pytest.approx(exact.statistic, rel=0.2)
     assert approximate.verdict == exact.verdict == "drift"
     assert detect(a, cloud(800, seed=7)).verdict == "no_drift"
-    for test in ("energy", "neighbours"):
+    for test in ("energy", "knn"):
         assert "subsample" in detect(a, b, test=test).details["approximation"]
 
 
