@@ -28,6 +28,7 @@ class StoreProcess:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
         self.arguments = arguments
+        self.program = ["-m", "heliograph.clickhouse.embedded"]
         self.port = 0
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "password").write_text(PASSWORD + "\n", encoding="utf-8")
@@ -35,7 +36,7 @@ class StoreProcess:
     def start(self) -> Self:
         port_file = self.folder / "port"
         port_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "heliograph.clickhouse.embedded", "--path", str(self.folder / "store")]
+        command = [sys.executable, *self.program, "--path", str(self.folder / "store")]
         command += ["--password-file", str(self.folder / "password"), "--port-file", str(port_file)]
         command += ["--port", str(self.port), *self.arguments]
         with (self.folder / "log").open("ab") as log:

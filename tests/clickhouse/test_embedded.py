@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -214,6 +215,24 @@ def test_later_parts_of_one_insert_are_not_taken_for_repetitions(start_store):
     client.disconnect()
 
 
+def test_inserts_work_without_files_in_memory(start_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    store = start_store()
+    store.stop()
+    store.program = [
+        "-c",
+        "import os, runpy; os.__dict__.pop('memfd_create', None);"  # as on macOS
+        "runpy.run_module('heliograph.clickhouse.embedded', run_name='__main__')",
+    ]
+    store.start()
+    client = store.client()
+    client.execute("CREATE TABLE plain (n UInt32) ENGINE = MergeTree ORDER BY n")
+    client.execute("INSERT INTO plain VALUES", [(number,) for number in range(1000)])
+    assert client.execute("SELECT count() FROM plain") == [(1000,)]
+    assert list(tmp_path.glob("heliograph-insert-*")) == []
+    client.disconnect()
+
+
 def test_no_log_table_grows_behind_the_users_back(start_store):
     store = start_store()
     client = store.client()
@@ -290,3 +309,8 @@ def test_a_compressed_frame_that_claims_gigabytes_is_refused():
 def test_an_insert_that_waits_for_blocks_is_recognised(sql, sample):
     insert = insert_of_blocks(sql)
     assert (insert.sample if insert else None) == sample
+
+
+def test_the_store_starts_without_django():
+    code = "import sys, heliograph.clickhouse.embedded.__main__; sys.exit('django' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import secrets
-import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterable, Iterator
@@ -200,7 +199,7 @@ class BlockFile:
     """Blocks on their way into the engine, in memory where the system can name such a file by a path."""
 
     def __init__(self) -> None:
-        if sys.platform == "linux":
+        if hasattr(os, "memfd_create"):
             self._descriptor = os.memfd_create("heliograph-insert", os.MFD_CLOEXEC)
             self.path = f"/proc/self/fd/{self._descriptor}"
         else:
