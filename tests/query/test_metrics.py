@@ -180,10 +180,10 @@ def test_a_trace_without_gpu_metrics_says_why(project_id: int) -> None:
     assert "reported no metrics" in gpus_of(project_id, gpu_uuids=["GPU-9"]).reason
 
 
-def test_a_trace_that_claims_to_last_for_centuries_has_its_first_week_shown(project_id: int) -> None:
+def test_a_trace_that_claims_to_last_for_decades_has_its_first_week_shown(project_id: int) -> None:
     store_points(project_id, *gpu_points("GPU-1"))
     trace_id = new_trace_id()
-    store_spans(project_id, span(trace_id, 0, duration_ns=2**63, gpu_uuids=["GPU-1"]))
+    store_spans(project_id, span(trace_id, 0, duration_ns=40 * 366 * 86_400 * 10**9, gpu_uuids=["GPU-1"]))
     trace = get_trace(project_id, trace_id)
     assert trace is not None
     found = gpu.of_trace(project_id, trace.summary)
