@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from evaluators.devices import memory_budget
@@ -57,6 +56,15 @@ def read_config(model: str) -> PretrainedConfig:
     except OSError as error:
         raise ModelNotFoundError(f"{model}: no such folder, and not to be had from the hub: {error}") from error
     return config
+
+
+def architecture(model: str) -> str:
+    """Lower-cased model type and architectures that a configuration names, read without running any code."""
+    try:
+        given, _ = PretrainedConfig.get_config_dict(model)
+    except OSError as error:
+        raise ModelNotFoundError(f"{model}: no such folder, and not to be had from the hub: {error}") from error
+    return " ".join([str(given.get("model_type", "")), *(given.get("architectures") or [])]).lower()
 
 
 def load_pretrained(model: str, auto_class: Any, device: torch.device, dtype: torch.dtype, **options: Any) -> Loaded:
@@ -134,5 +142,9 @@ class ModelCache:
 CACHE = ModelCache()
 
 
-def parameter_count(model: nn.Module) -> int:
-    return sum(item.numel() for item in model.parameters())
+def positions(loaded: Loaded) -> int:
+    """Tokens that a model reads at once: what its positions allow or its tokenizer names, whichever is less."""
+    config = loaded.model.config
+    # RoBERTa's first two positions are not used for tokens: it counts from behind the padding token.
+    offset = 2 if config.model_type in ("roberta", "xlm-roberta", "camembert") else 0
+    return min(int(config.max_position_embeddings) - offset, int(loaded.tokenizer.model_max_length))

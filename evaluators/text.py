@@ -24,21 +24,22 @@ class Span(NamedTuple):
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?")
 # A mark that may end a sentence, with the quotes and brackets that close behind it, or the end of a paragraph.
 _BOUNDARY = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|\n\s*\n|\n(?=\s*(?:[-*•#]|\d{1,3}[.)])\s)")
-_NUMBERED = re.compile(r"\d{1,3}[.)]\s?$")
-_ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st sr jr vs etc inc ltd co corp gen gov sen rep rev hon capt lt col sgt jan feb mar apr jun jul "
-    "aug sep sept oct nov dec no nos vol fig figs al approx dept est mt ave blvd e.g i.e u.s u.k u.n a.m p.m ph.d".split()
-)
+_TITLES = """mr mrs ms dr prof st sr jr vs etc inc ltd co corp gen gov sen rep rev hon capt lt col sgt jan feb mar apr
+jun jul aug sep sept oct nov dec al approx dept est mt ave blvd e.g i.e u.s u.k u.n a.m p.m ph.d"""
+_ABBREVIATIONS = frozenset(_TITLES.split())
+# These are words too ("No."), and abbreviations only before a number.
+_BEFORE_NUMBERS = frozenset({"no", "nos", "vol", "fig", "figs", "sec", "art", "ch"})
 # Beyond this many characters without a mark (tables, logs, transcripts) a text is cut at a space: a verifier reads
 # a few hundred tokens, and one endless "sentence" could never be evidence.
 MAX_SENTENCE_CHARS = 600
-_STOPWORDS = frozenset(
-    "a an the and or but if of to in on at by for with from as is are was were be been being am it its this that these "
-    "those he she they them his her their our your my i you we us me him do does did done has have had having will "
-    "would can could may might shall should not no nor so than then there here what which who whom whose when where "
-    "why how all any both each few more most other some such only own same too very s t just also into over about "
-    "after before between during through up down out off again once because while until".split()
-)
+_FUNCTION_WORDS = """
+a an the and or but if of to in on at by for with from as is are was were be been being am it its this that these
+those he she they them his her their our your my i you we us me him do does did done has have had having will would
+can could may might shall should not no nor so than then there here what which who whom whose when where why how
+all any both each few more most other some such only own same too very s t just also into over about after before
+between during through up down out off again once because while until
+"""
+_STOPWORDS = frozenset(_FUNCTION_WORDS.split())
 
 
 def words(text: str) -> list[str]:
@@ -69,12 +70,18 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
         return True
     head = text[max(0, match.start() - 12) : match.start()]
     last = re.split(r"[\s(\"“]", head)[-1].lower()
-    if match.group()[0] == "." and (last in _ABBREVIATIONS or (len(last) == 1 and last.isalpha())):
-        return False
-    if match.group() == "." and _NUMBERED.search(last + ".") and last.isdigit() and match.start() - len(last) == 0:
-        return False
-    following = text[match.end() : match.end() + 40].lstrip()
-    return not (match.group()[0] == "." and following[:1].islower())
+    following = text[match.end() : match.end() + 40].lstrip()[:1]
+    if match.group() == ".":
+        # A single letter is an initial; a short number that opens its line counts a list.
+        if last in _ABBREVIATIONS or (len(last) == 1 and last.isalpha()):
+            return False
+        if (last in _BEFORE_NUMBERS and following.isdigit()) or _is_item_number(text, match.start(), last):
+            return False
+    return not (match.group()[0] == "." and following.islower())
+
+
+def _is_item_number(text: str, end: int, last: str) -> bool:
+    return last.isdigit() and len(last) <= 3 and text[: end - len(last)].rpartition("\n")[2].strip() == ""
 
 
 def _trimmed(text: str, start: int, end: int) -> Span | None:

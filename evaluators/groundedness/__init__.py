@@ -14,28 +14,87 @@
 
 from __future__ import annotations
 
-from evaluators.groundedness import offline
-from evaluators.groundedness.scorer import GroundednessScorer
+from typing import Protocol
 
-__all__ = ["RECOMMENDED_CPU", "RECOMMENDED_GPU", "groundedness"]
+import torch
+
+from evaluators.batching import default_budget
+from evaluators.devices import choose_device, choose_dtype
+from evaluators.groundedness import factcg, hhem, lettucedect, minicheck, nli, offline
+from evaluators.groundedness.scorer import GroundednessScorer
+from evaluators.groundedness.verdict import Backend
+from evaluators.models import architecture
+
+__all__ = ["FAMILIES", "RECOMMENDED_CPU", "RECOMMENDED_GPU", "family_of", "groundedness"]
 
 # Best measured by their authors among models under a licence that permits any use (MIT).
 RECOMMENDED_GPU = "KRLabsOrg/lettucedect-large-modernbert-en-v1"
 RECOMMENDED_CPU = "KRLabsOrg/tinylettuce-ettin-68m-en"
 
 
+class Load(Protocol):
+    def __call__(self, model: str, device: torch.device, dtype: torch.dtype, batch_tokens: int) -> Backend: ...
+
+
+FAMILIES: dict[str, Load] = {
+    "factcg": factcg.load,
+    "hhem": hhem.load,
+    "lettucedect": lettucedect.load,
+    "minicheck": minicheck.load,
+    "nli": nli.load,
+}
+# Models that read several languages say so in their names; the default and the rest were trained on English.
+_MULTILINGUAL = ("multilingual", "mdeberta", "mmbert", "xlm", "mminilm")
+
+
+def family_of(model: str) -> str:
+    """The family of a model by its name, else by its architecture. Raises ModelError and its kinds."""
+    name = model.lower().replace("-", "").replace("_", "")
+    for family in ("factcg", "minicheck"):
+        if family in name:
+            return family
+    kind = architecture(model)
+    if "hhem" in kind or "hallucinationevaluationmodel" in name:
+        return "hhem"
+    if "tokenclassification" in kind:
+        return "lettucedect"
+    return "minicheck" if "conditionalgeneration" in kind else "nli"
+
+
 def groundedness(
     model: str | None = None,
     *,
+    family: str | None = None,
     device: str | None = None,
     batch_tokens: int | None = None,
     threshold: float | None = None,
 ) -> GroundednessScorer:
     """A scorer whose value is the probability that the answer is grounded, label `grounded` or `hallucinated`.
 
-    `device` is a torch name (cpu, cuda, cuda:1, mps) or None for the best there is; `batch_tokens` bounds padded
-    tokens in a batch; `threshold` replaces the one chosen on development data. Raises DeviceError.
+    `model` is a folder or a Hugging Face id, None for the offline default; `family` one of FAMILIES where it cannot be
+    told from the model; `device` a torch name (cpu, cuda, cuda:1, mps), None for the best there is; `batch_tokens`
+    bounds the padded tokens of a batch; `threshold` replaces the backend's own. Raises DeviceError, ModelError and its
+    kinds, ValueError for an unknown family or a threshold outside 0 to 1.
     """
-    backend = offline.load(device, batch_tokens)
-    arguments = {"model": model, "device": device, "batch_tokens": batch_tokens, "threshold": threshold}
-    return GroundednessScorer(backend, backend.threshold if threshold is None else threshold, arguments)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold is a probability, 0 to 1, not {threshold}")
+    if family is not None and family not in FAMILIES:
+        raise ValueError(f"no family is called {family!r}; there are {', '.join(FAMILIES)}")
+    where = choose_device(device)
+    budget = batch_tokens or default_budget(where)
+    backend: Backend
+    if model is None:
+        backend = offline.load(where, choose_dtype(where), budget)
+    else:
+        backend = FAMILIES[family or family_of(model)](model, where, choose_dtype(where), budget)
+    english_only = not any(word in (model or "").lower() for word in _MULTILINGUAL)
+    arguments = {
+        "model": model,
+        "family": family,
+        "device": device,
+        "batch_tokens": batch_tokens,
+        "threshold": threshold,
+    }
+    return GroundednessScorer(
+        backend, backend.threshold if threshold is None else threshold, arguments, english_only=english_only
+    )

@@ -59,12 +59,12 @@ def load_encoder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         folder,
         config=config,
         attn_implementation="eager",
-        add_pooling_layer=False,
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
         dtype=dtype,
     )
+    encoder.pooler = None
     return encoder
 
 

@@ -42,9 +42,7 @@ def _share(count: int, total: int) -> float:
     return count / total if total else 0.0
 
 
-def best_sentences(context: IndexedContext, text: str, limit: int) -> list[int]:
-    """Up to `limit` indexes, in reading order, of the sentences that share the most idf weight with `text`."""
+def overlaps(context: IndexedContext, text: str) -> list[float]:
+    """For each sentence of the context the idf weight of the content stems that it shares with `text`."""
     wanted = set(content_stems(text))
-    weights = [sum(context.weight(item) for item in wanted & found) for found in context.stems]
-    ranked = sorted(range(len(weights)), key=lambda index: (-weights[index], index))
-    return sorted(index for index in ranked[:limit] if weights[index] > 0)
+    return [sum(context.weight(item) for item in wanted & found) for found in context.stems]

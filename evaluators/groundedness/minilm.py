@@ -39,7 +39,7 @@ class Tokens:
 
 
 def tokenize(pairs: Sequence[tuple[str, str]], max_tokens: int) -> list[Tokens]:
-    """Each (premise, claim), cut to `max_tokens`: the longer of the two is cut first, which is the premise as a rule."""
+    """Each (premise, claim), cut to `max_tokens`: the longer is cut first, which is the premise as a rule."""
     if not pairs:
         return []
     encoded = packaged_tokenizer()(

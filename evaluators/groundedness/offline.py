@@ -15,8 +15,7 @@ from pathlib import Path
 
 import torch
 
-from evaluators.batching import Stats, default_budget, run_batched
-from evaluators.devices import choose_device, choose_dtype
+from evaluators.batching import Stats, run_batched
 from evaluators.groundedness.adapted import load_adapted
 from evaluators.groundedness.lexical import Overlap, Vocabulary
 from evaluators.groundedness.minilm import Tokens, collate, packaged_folder, packaged_tokenizer, tokenize
@@ -59,7 +58,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the verifier says of one pair: logit of support, highest logit of an unsupported token, tokens of the claim."""
+    """What the verifier says of a pair: logit of support, highest logit of a wrong token, tokens of the claim."""
 
     support: float
     worst_token: float
@@ -122,7 +121,6 @@ class OfflineBackend:
     calibration: Calibration
     batch_tokens: int
     family: str = "offline"
-    english_only: bool = True
     stats: Stats = field(default_factory=Stats)
 
     @property
@@ -199,9 +197,7 @@ def _load(device: torch.device, dtype: torch.dtype) -> Loaded:
     )
 
 
-def load(device: str | None = None, batch_tokens: int | None = None) -> OfflineBackend:
-    """The offline default on `device`. Raises DeviceError if the device is not there."""
-    where = choose_device(device)
-    dtype = choose_dtype(where)
-    loaded = CACHE.get(("offline", where, dtype), lambda: _load(where, dtype))
-    return OfflineBackend(loaded, Calibration.read(CALIBRATION), batch_tokens or default_budget(where))
+def load(device: torch.device, dtype: torch.dtype, batch_tokens: int) -> OfflineBackend:
+    """The offline default on `device`."""
+    loaded = CACHE.get(("offline", device, dtype), lambda: _load(device, dtype))
+    return OfflineBackend(loaded, Calibration.read(CALIBRATION), batch_tokens)

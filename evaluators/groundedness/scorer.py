@@ -25,6 +25,7 @@ class GroundednessScorer:
     threshold: float
     arguments: Mapping[str, Any] = field(default_factory=dict)
     name: str = "groundedness"
+    english_only: bool = True
 
     @property
     def revision(self) -> str:
@@ -62,7 +63,7 @@ class GroundednessScorer:
                 return f"empty {what}"
             if len(text) > limit:
                 return f"over-long {what}: {len(text)} characters, at most {limit} are read"
-            reason = foreign(text) if self.backend.english_only else None
+            reason = foreign(text) if self.english_only else None
             if reason:
                 return f"wrong language: the {what} {_verb(reason)}, and the model reads English only"
         return None

@@ -40,6 +40,7 @@ class Recipe:
     positive_weight: float = 1.2
     token_loss: float = 0.3
     held_out_documents: float = 0.4
+    corruptions: int = 11_000  # made in each round
     without_sources: tuple[str, ...] = ()
 
 
@@ -86,7 +87,8 @@ def progress(recipe: Recipe, step: int, elapsed_s: float) -> float:
     return min(1.0, max(step / recipe.steps, by_clock))
 
 
-def train(recipe: Recipe, data: Path, dev: Path | None, output: Path) -> None:
+def train(recipe: Recipe, data: Path, dev: Path | None, output: Path) -> list[float]:
+    """Train and write `output`; the loss of each step."""
     rng = random.Random(recipe.seed)  # noqa: S311 - a reproducible order of examples, not a secret
     torch.manual_seed(recipe.seed)
     rows = [row for row in read_rows(data) if row.source not in recipe.without_sources]
@@ -104,10 +106,11 @@ def train(recipe: Recipe, data: Path, dev: Path | None, output: Path) -> None:
     optimizer = torch.optim.AdamW(
         [{"params": adapters, "lr": rates[0]}, {"params": heads, "lr": rates[1]}], weight_decay=0.01, fused=True
     )
-    step, running, done = 0, 0.0, 0.0
+    step, done = 0, 0.0
+    losses: list[float] = []
     cpu_started, started = time.process_time(), time.monotonic()
     while done < 1:
-        for batch in batches(training_round(rows, natural, rng), recipe.batch, rng):
+        for batch in batches(training_round(rows, natural, recipe.corruptions, rng), recipe.batch, rng):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * min(1.0, done / recipe.warmup + 0.02, (1 - done) / (1 - recipe.warmup))
             loss = loss_of(model, batch, recipe)
@@ -117,17 +120,17 @@ def train(recipe: Recipe, data: Path, dev: Path | None, output: Path) -> None:
             optimizer.step()
             step += 1
             done = progress(recipe, step, time.monotonic() - started)
-            running = 0.98 * running + 0.02 * loss.item()
+            losses.append(loss.item())
             if step % 50 == 0:
                 rate = step * recipe.batch / (time.process_time() - cpu_started)
-                sys.stderr.write(
-                    f"step {step} ({done:.0%}) loss {running / (1 - 0.98**step):.4f} {rate:.0f} pairs/CPU-s\n"
-                )
+                recent = sum(losses[-50:]) / 50
+                sys.stderr.write(f"step {step} ({done:.0%}) loss {recent:.4f} {rate:.0f} pairs/CPU-s\n")
             if step % 200 == 0 or done >= 1:
                 header = {"recipe": json.dumps(asdict(recipe)), "step": str(step)}
                 save_adapters(model, output, header)
             if done >= 1:
                 break
+    return losses
 
 
 def main() -> None:

@@ -24,7 +24,8 @@ _TOKENS = re.compile(r"\S+")
 # How often a row is seen in a round: natural answers twice, short image captions (SNLI) seldom.
 ROUND_WEIGHT = {"snli_dev": 0.25, "snli_test": 0.25, "synthetic_corruption": 0.2, "fever_dev": 0.7, "fm2": 3.0}
 NATURAL_WEIGHT = 2.0
-CORRUPTED_CLAIMS, CORRUPTED_SENTENCES = 5_000, 6_000
+# Of the corruptions, so many are of claims; the rest are of sentences of the documents.
+CORRUPTED_CLAIMS = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _of_row(row: Row, right: set[str]) -> Iterator[Example]:
 def corrupted_claims(rows: Sequence[Row], count: int, rng: random.Random) -> Iterator[Example]:
     """Supported claims with one fact changed."""
     supported = [row for row in rows if not row.label and not row.source.startswith(("snli", "synthetic"))]
-    for row in rng.choices(supported, k=count):
+    for row in rng.choices(supported, k=count if supported else 0):
         span = rng.choice(claims(row.answer) or [Span(0, len(row.answer))])
         made = corrupt(span.of(row.answer), row.context[:20_000], rng)
         if made is not None:
@@ -160,7 +161,7 @@ def corrupted_sentences(rows: Sequence[Row], count: int, rng: random.Random) -> 
     The change stands in the document as often as in the claim, so that nothing but a comparison of the two tells.
     """
     contexts = sorted({row.context for row in rows if not row.source.startswith("snli") and len(row.context) > 200})
-    for context in rng.choices(contexts, k=count):
+    for context in rng.choices(contexts, k=count if contexts else 0):
         options = [span for span in sentences(context) if 6 <= len(words(span.of(context))) <= 45]
         if not options:
             continue
@@ -188,14 +189,17 @@ def _variants(
     yield Example(pair.premise, pair.text, 0, supported, unsupported)
 
 
-def training_round(rows: Sequence[Row], natural: dict[str, list[Example]], rng: random.Random) -> list[Example]:
-    """One pass: every source by its weight, and fresh corruptions."""
+def training_round(
+    rows: Sequence[Row], natural: dict[str, list[Example]], corruptions: int, rng: random.Random
+) -> list[Example]:
+    """One pass: every source by its weight, and `corruptions` made afresh."""
     chosen: list[Example] = []
     for source, examples in sorted(natural.items()):
         weight = ROUND_WEIGHT.get(source, NATURAL_WEIGHT)
         chosen.extend(examples * int(weight))
         chosen.extend(rng.sample(examples, int(len(examples) * (weight % 1))))
-    chosen.extend(corrupted_claims(rows, CORRUPTED_CLAIMS, rng))
-    chosen.extend(corrupted_sentences(rows, CORRUPTED_SENTENCES, rng))
+    of_claims = int(CORRUPTED_CLAIMS * corruptions)
+    chosen.extend(corrupted_claims(rows, of_claims, rng))
+    chosen.extend(corrupted_sentences(rows, corruptions - of_claims, rng))
     rng.shuffle(chosen)
     return chosen
