@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpu_agent import host
-from gpu_agent.agent import Agent, Settings, sample_once
+from gpu_agent.agent import Agent, Settings
 from gpu_agent.amd import AmdProvider
 from gpu_agent.apple import AppleProvider
 from gpu_agent.demo import DemoProvider
 from gpu_agent.export import Exporter, HttpSender
 from gpu_agent.nvml import NvmlProvider
+from gpu_agent.once import sample_once
 from gpu_agent.otlp import Encoder
 from gpu_agent.processes import ProcessTable
 from gpu_agent.provider import Provider

@@ -6,7 +6,6 @@ events      waits for XID errors
 main        every interval: looks for stuck workers; every export interval: encodes and queues what came in
 """
 
-import contextlib
 import logging
 import threading
 import time
@@ -15,9 +14,8 @@ from dataclasses import dataclass
 from gpu_agent import metrics as m
 from gpu_agent.export import LOGS_PATH, METRICS_PATH, Exporter
 from gpu_agent.metrics import Interval
-from gpu_agent.otlp import Encoder, Stamped, StampedEvent
+from gpu_agent.otlp import Encoder
 from gpu_agent.provider import (
-    Device,
     DeviceLost,
     Entity,
     Event,
@@ -28,16 +26,15 @@ from gpu_agent.provider import (
     Unavailable,
 )
 from gpu_agent.state import GpuState
+from gpu_agent.worker import Outbox, Worker
 
 log = logging.getLogger("gpu_agent")
 
 EXIT_OK, EXIT_FAILED, EXIT_UNAVAILABLE, EXIT_OUTDATED = 0, 1, 3, 4
 EVENT_WAIT_S = 0.5
 PHASE_S, MAX_PHASE_S = 0.002, 0.05  # a read takes less than a millisecond; readings of one tick stay close together
-MAX_WAITING_EVENTS = 1000  # events between two exports; a storm is cut, its counters are not
 STOP_TIMEOUT_S = 2.0
 REOPEN_PAUSE_S = 1.0  # a driver that opens and fails at once must not keep a core busy
-INTERVAL_NAMES = {Interval.FAST: "fast", Interval.MEDIUM: "medium", Interval.SLOW: "slow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,112 +55,12 @@ class Settings:
         return self.interval_s * Interval.MEDIUM.value
 
 
-class Outbox:
-    """What was sampled since the last export, from all threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._samples: list[Stamped] = []
-        self._events: list[StampedEvent] = []
-
-    def points(self, time_ns: int, points: list[Point]) -> None:
-        with self._lock:
-            self._samples.append(Stamped(time_ns, points))
-
-    def event(self, event: Event) -> None:
-        log.log(logging.WARNING if event.kind in (m.XID, m.LOST, m.IS_STUCK) else logging.INFO, "%s", event.message)
-        with self._lock:
-            if len(self._events) < MAX_WAITING_EVENTS:
-                self._events.append(StampedEvent(time.time_ns(), event))
-
-    def take(self) -> tuple[list[Stamped], list[StampedEvent]]:
-        with self._lock:
-            taken = self._samples, self._events
-            self._samples, self._events = [], []
-            return taken
-
-
-class Worker:
-    """Reads one GPU in its own thread until it is lost or retired."""
-
-    def __init__(self, agent: "Agent", device: Device, state: GpuState, phase_s: float) -> None:
-        """`phase_s` delays all its readings, so that the workers do not contend for driver and interpreter."""
-        self.device = device
-        self.state = state
-        self.reading_since: float | None = None  # while a read runs; the watchdog looks at it
-        self.told_stuck = False
-        self._agent = agent
-        self._phase_s = phase_s
-        self._retired = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"gpu-{device.entity.uuid}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def retire(self, timeout_s: float) -> bool:
-        """Ask it to end; False when it is stuck in a call, whose result will then be thrown away."""
-        self._retired.set()
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def stuck_for(self, now: float) -> float:
-        since = self.reading_since
-        return now - since if since is not None else 0.0
-
-    def _run(self) -> None:
-        start = time.monotonic() + self._phase_s
-        self._retired.wait(self._phase_s)
-        due = dict.fromkeys((Interval.SLOW, Interval.MEDIUM, Interval.FAST), start)
-        try:
-            while not self._retired.is_set():
-                for interval, at in due.items():
-                    now = time.monotonic()
-                    if at <= now and not self._retired.is_set():
-                        self._read(interval)
-                        period = self._agent.settings.interval_s * interval.value
-                        due[interval] = start + period * (
-                            int((now - start) / period) + 1
-                        )  # missed times are not made up
-                self._retired.wait(max(0.0, min(due.values()) - time.monotonic()))
-        except DeviceLost as error:
-            if not self._retired.is_set():
-                self._agent.device_lost(self, error)
-        except ProviderLost as error:
-            if not self._retired.is_set():
-                self._agent.provider_lost(error)
-
-    def _read(self, interval: Interval) -> None:
-        began = self.reading_since = time.monotonic()
-        try:
-            sample = self.device.read(interval)
-        finally:
-            self.reading_since = None
-        if self._retired.is_set():
-            return
-        duration = time.monotonic() - began
-        now_ns = time.time_ns()
-        entity = self.device.entity
-        points, events = self.state.finish(entity, sample, interval, now_ns)
-        points.append(Point(entity, m.SAMPLE_DURATION, duration, (("gpu.agent.interval", INTERVAL_NAMES[interval]),)))
-        if interval is Interval.FAST:
-            points.append(Point(entity, m.STUCK, 0))
-            self.told_stuck = False
-            if self.state.set_lost(False):
-                self._agent.outbox.event(Event(entity, m.FOUND, f"GPU {entity.uuid} answers again"))
-        self._agent.outbox.points(now_ns, points)
-        for event in events:
-            self._agent.outbox.event(event)
-
-
 class Agent:
     """Samples a provider's GPUs and hands OTLP requests to an exporter, until it is stopped."""
 
     def __init__(self, provider: Provider, encoder: Encoder, exporter: Exporter, settings: Settings) -> None:
         self.settings = settings
+        self.interval_s = settings.interval_s
         self.outbox = Outbox()
         self._provider = provider
         self._encoder = encoder
@@ -307,7 +204,7 @@ class Agent:
                 self._lost.pop(uuid, None)
                 state = self._states.setdefault(uuid, GpuState())
                 phase = min(len(workers) * PHASE_S, MAX_PHASE_S)
-                workers[uuid] = Worker(self, device, state, phase)
+                workers[uuid] = Worker(device, state, self, phase)
                 workers[uuid].start()
         if devices.keys() != self._workers.keys():
             log.info("%d GPUs", len(devices))
@@ -363,39 +260,3 @@ class Agent:
         if events:
             logs, count = self._encoder.logs(events)
             self._exporter.submit(LOGS_PATH, logs.SerializeToString(), count)
-
-
-def sample_once(provider: Provider, encoder: Encoder, exporter: Exporter, settings: Settings) -> int:
-    """Read every interval class once, send it, and return the exit code; activity needs two reads a moment apart."""
-    try:
-        provider.open()
-    except Unavailable as error:
-        log.error("%s", error)
-        return EXIT_OUTDATED if isinstance(error, Outdated) else EXIT_UNAVAILABLE
-    exporter.start()
-    stamped: list[Stamped] = []
-    try:
-        devices = provider.devices()
-        for device in devices:
-            state = GpuState()
-            for interval in (Interval.SLOW, Interval.MEDIUM, Interval.FAST, Interval.FAST):
-                with contextlib.suppress(DeviceLost):  # one GPU that is gone must not hide the others
-                    sample = device.read(interval)
-                    now_ns = time.time_ns()
-                    stamped.append(Stamped(now_ns, state.finish(device.entity, sample, interval, now_ns)[0]))
-                if interval is Interval.FAST:
-                    time.sleep(0.12)
-        topology = provider.topology()
-    except ProviderLost as error:
-        log.error("the driver went away: %s", error)
-        return EXIT_FAILED
-    finally:
-        provider.close()
-    metrics, count = encoder.metrics(stamped)
-    exporter.submit(METRICS_PATH, metrics.SerializeToString(), count)
-    if topology:
-        logs, events = encoder.logs([StampedEvent(time.time_ns(), topology)])
-        exporter.submit(LOGS_PATH, logs.SerializeToString(), events)
-    sent = exporter.close(settings.flush_timeout_s)
-    log.info("%d points of %d GPUs %s", count, len(devices), "sent" if sent else "not sent")
-    return EXIT_OK if sent and not exporter.dropped else EXIT_FAILED
