@@ -50,7 +50,10 @@ class TryLater(Exception):  # noqa: N818  # names a decision
 
 
 class HttpSender:
-    """Posts bodies to one server over a connection that stays open. `endpoint` is its base address."""
+    """Posts bodies to one server over a connection that stays open. `endpoint` is its base address.
+
+    Raises ValueError for an address or a header that cannot be sent.
+    """
 
     def __init__(self, endpoint: str, headers: Mapping[str, str]) -> None:
         parts = urlsplit(endpoint)
@@ -58,6 +61,9 @@ class HttpSender:
             raise ValueError(f"not an http(s) address: {endpoint!r}")
         self._scheme, self._host, self._port = parts.scheme, parts.hostname, parts.port
         self._prefix = parts.path.rstrip("/")
+        for name, value in headers.items():
+            if not (name + value).isprintable() or not (name + value).isascii():
+                raise ValueError(f"header {name!r} holds characters that HTTP does not carry")
         self._headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip", **headers}
         self._connection: http.client.HTTPConnection | None = None
 

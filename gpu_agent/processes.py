@@ -6,6 +6,7 @@ PIDs as the host numbers them, so the agent needs the host's /proc; without it, 
 
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def _address(text: str) -> str:
     """The kernel prints an address as 32-bit words in the byte order of the machine."""
     if len(text) not in (8, 32):
         return ""
-    words = b"".join(bytes.fromhex(text[i : i + 8])[::-1] for i in range(0, len(text), 8))
+    words = b"".join(int(text[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(text), 8))
     return str(IPv4Address(words)) if len(words) == 4 else f"[{IPv6Address(words)}]"
 
 

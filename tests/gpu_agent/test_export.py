@@ -132,6 +132,19 @@ def test_the_key_travels_as_a_bearer_token(otlp):
     assert otlp.headers[0]["Content-Encoding"] == "gzip"
 
 
+@pytest.mark.parametrize("endpoint", ["ftp://a", "localhost:4318", "http://", "http://a:port", ""])
+def test_an_address_that_cannot_be_reached_is_refused_at_the_start(endpoint):
+    with pytest.raises(ValueError, match=r"address|[Pp]ort"):
+        HttpSender(endpoint, {})
+
+
+@pytest.mark.parametrize("key", ["line\nbreak", "k\u00f6nig", "a\x00b"])
+def test_a_key_that_http_cannot_carry_is_refused_at_the_start_and_not_shown(key):
+    with pytest.raises(ValueError, match="Authorization") as error:
+        HttpSender("http://127.0.0.1", {"Authorization": f"Bearer {key}"})
+    assert key not in str(error.value)
+
+
 def test_retry_after_is_seconds_or_a_date_within_bounds():
     now = 1_700_000_000.0
     assert parse_retry_after("7", now) == 7
