@@ -10,6 +10,7 @@ Three things keep a row from being stored twice:
 """
 
 import fcntl
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from heliograph.clickhouse import client
 from heliograph.ingest import duplicates
 from heliograph.ingest.exports import Batch
 from heliograph.ingest.signals import Columns, Signal
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Committer:
                     places = set(found)
                     again = [key in places and first_places[key] == place for place, key in enumerate(keys)]
                     inserts.append(_insert_of(columns, keys, again))
+                    log.warning("an insert of %d spans may be half done and is completed", len(found))
         new = _insert_of(columns, keys, is_new)
         dropped = len(keys) - len(new.keys)
         if dropped and not tried_token:

@@ -96,6 +96,7 @@ class Replayer:
             if is_away(error):
                 raise
             if len(batches) > 1:
+                log.warning("the store refuses %d spooled requests, each is tried alone: %s", len(batches), error)
                 for batch in batches:
                     self._store([batch], "")
                 return

@@ -128,6 +128,7 @@ class Writer:
                 return self._keep_on_disk(group, self._committer.tried_token)
             if len(group) > 1:
                 # One batch that the store refuses must not cost the others: each goes alone.
+                log.warning("the store refuses a group of %d requests, each is tried alone: %s", len(group), error)
                 return [result for batch in group for result in self.commit([batch])]
             log.error("the store refuses a batch of project %s: %s", group[0].export.project_id, error)
             return [NotStored(f"The store refuses these rows, and nothing of them is kept: {error.user_text}")]
