@@ -1,6 +1,7 @@
 """A request's body to its message, in either encoding."""
 
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 from google.protobuf.message import DecodeError, Message
 
@@ -25,3 +26,22 @@ def read_body(body: bytes, request: Message, content_type: ContentType) -> int:
         )
         raise Malformed(f"the body is no protobuf {request.DESCRIPTOR.name}; {hint}") from error
     return 0
+
+
+def each_scope(resources: Sequence[Any], scopes: str, cap: int) -> Iterator[tuple[Any, Any]]:
+    """(resource's part, scope's part) of a request, `scopes` being the name of the latter's field.
+
+    A body may hold millions of empty parts, which cost time and hold nothing: raises Malformed beyond `cap` of them.
+    """
+    seen = 0
+    if len(resources) <= cap:
+        for resource in resources:
+            parts = getattr(resource, scopes)
+            seen += len(parts)
+            if seen > cap:
+                break
+            for part in parts:
+                yield resource, part
+        else:
+            return
+    raise Malformed(f"more than {cap} resources or scopes in one request; send them in several")

@@ -1,6 +1,7 @@
 """OTLP log requests to columns of `log_records`."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -8,10 +9,10 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from collectors.otlp.body import ContentType, read_body
+from collectors.otlp.body import ContentType, each_scope, read_body
 from collectors.otlp.columns import LOG_COLUMNS, Row, to_columns
 from collectors.otlp.limits import Limits
-from collectors.otlp.resources import Origin, gpu_uuids, read_resource
+from collectors.otlp.resources import NOWHERE, Origin, gpu_uuids, read_resource
 from collectors.otlp.values import python_value, read_attributes
 from collectors.semconv.convert import MAX_LABEL_CHARS, label
 from collectors.text import cut, fits, to_text
@@ -40,8 +41,18 @@ class _Batch:
     now_ns: int
     oldest_ns: int
     newest_ns: int
+    seen: int = 0
     rows: list[Row] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
+
+    def within_cap(self, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+        """Those that the cap on records, good and bad, leaves room for; the rest is refused."""
+        room = max(self.limits.max_log_records - self.seen, 0)
+        self.seen += len(records)
+        if len(records) > room:
+            self.rejected[f"more than {self.limits.max_log_records} records in one request"] += len(records) - room
+            return records[:room]
+        return records
 
 
 def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: int) -> DecodedLogs:
@@ -56,14 +67,16 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
     unreadable = read_body(body, request, content_type)
     if unreadable:
         batch.rejected["unreadable record: a value does not fit its field"] = unreadable
-    for resource_logs in request.resource_logs:
-        origin = read_resource(resource_logs.resource, limits)
-        for scope_logs in resource_logs.scope_logs:
-            scope = scope_logs.scope.name[:MAX_LABEL_CHARS]
-            for record in scope_logs.log_records:
-                reason = _add(batch, record, origin, scope)
-                if reason is not None:
-                    batch.rejected[reason] += 1
+    read, origin = None, NOWHERE
+    for resource_logs, scope_logs in each_scope(request.resource_logs, "scope_logs", limits.max_log_records):
+        records = batch.within_cap(scope_logs.log_records)
+        if records and resource_logs is not read:
+            read, origin = resource_logs, read_resource(resource_logs.resource, limits)
+        scope = scope_logs.scope.name[:MAX_LABEL_CHARS]
+        for record in records:
+            reason = _add(batch, record, origin, scope)
+            if reason is not None:
+                batch.rejected[reason] += 1
     return DecodedLogs(to_columns(LOG_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
 
 
@@ -74,8 +87,6 @@ def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | 
         return "time too old"
     if at > batch.newest_ns:
         return "time in the future"
-    if len(batch.rows) >= batch.limits.max_log_records:
-        return f"more than {batch.limits.max_log_records} records in one request"
     observed = record.observed_time_unix_nano
     truncated: list[str] = []
     values, attributes = read_attributes(record.attributes, batch.limits, truncated)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,10 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
-from collectors.otlp.body import ContentType, read_body
+from collectors.otlp.body import ContentType, each_scope, read_body
 from collectors.otlp.columns import METRIC_COLUMNS, Row, to_columns
 from collectors.otlp.limits import Limits
-from collectors.otlp.resources import Origin, digest, gpu_uuids, read_resource
+from collectors.otlp.resources import NOWHERE, Origin, digest, gpu_uuids, read_resource
 from collectors.otlp.values import read_attributes
 from collectors.semconv.convert import MAX_LABEL_CHARS, label
 
@@ -44,8 +44,23 @@ class _Batch:
     limits: Limits
     oldest_ns: int
     newest_ns: int
+    seen: int = 0
     rows: list[Row] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
+
+    def within_cap(self, metric: Metric) -> Sequence[Any]:
+        """A metric's points that the cap on points, good and bad, leaves room for; the rest is refused."""
+        kind = metric.WhichOneof("data")
+        if kind is None:
+            return ()
+        points = getattr(metric, kind).data_points
+        room = max(self.limits.max_metric_points - self.seen, 0)
+        self.seen += len(points)
+        if len(points) > room:
+            reason = f"more than {self.limits.max_metric_points} points in one request"
+            self.rejected[reason] += len(points) - room
+            return tuple(points[:room])
+        return tuple(points)
 
 
 class _RefusedError(ValueError):
@@ -65,19 +80,22 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
     unreadable = read_body(body, request, content_type)
     if unreadable:
         batch.rejected["unreadable point: a value does not fit its field"] = unreadable
-    for resource_metrics in request.resource_metrics:
-        origin = read_resource(resource_metrics.resource, limits)
-        for scope_metrics in resource_metrics.scope_metrics:
-            salt = origin.digest + scope_metrics.scope.name.encode()
-            for metric in scope_metrics.metrics:
-                _add_metric(batch, metric, origin, salt)
+    read, origin = None, NOWHERE
+    for resource_metrics, scope_metrics in each_scope(
+        request.resource_metrics, "scope_metrics", limits.max_metric_points
+    ):
+        for metric in scope_metrics.metrics:
+            points = batch.within_cap(metric)
+            if not points:
+                continue
+            if resource_metrics is not read:
+                read, origin = resource_metrics, read_resource(resource_metrics.resource, limits)
+            _add_points(batch, metric, points, origin, origin.digest + scope_metrics.scope.name.encode())
     return DecodedMetrics(to_columns(METRIC_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
 
 
-def _add_metric(batch: _Batch, metric: Metric, origin: Origin, salt: bytes) -> None:
-    kind = metric.WhichOneof("data")
-    if kind is None:
-        return
+def _add_points(batch: _Batch, metric: Metric, points: Sequence[Any], origin: Origin, salt: bytes) -> None:
+    kind = metric.WhichOneof("data") or ""
     data = getattr(metric, kind)
     temporality = getattr(data, "aggregation_temporality", 0)
     head = (
@@ -88,7 +106,7 @@ def _add_metric(batch: _Batch, metric: Metric, origin: Origin, salt: bytes) -> N
     )
     name = metric.name[:MAX_LABEL_CHARS]
     read = _READERS[kind]
-    for point in data.data_points:
+    for point in points:
         try:
             batch.rows.append(_row(batch, name, point, head, origin, salt, read(point, batch.limits)))
         except _RefusedError as refused:
@@ -103,8 +121,6 @@ def _row(batch: _Batch, name: str, point: Any, head: Row, origin: Origin, salt: 
         raise _RefusedError("time missing or too old")
     if at > batch.newest_ns:
         raise _RefusedError("time in the future")
-    if len(batch.rows) >= batch.limits.max_metric_points:
-        raise _RefusedError(f"more than {batch.limits.max_metric_points} points in one request")
     truncated: list[str] = []
     attributes = read_attributes(point.attributes, batch.limits, truncated).texts
     start = point.start_time_unix_nano

@@ -82,3 +82,7 @@ def digest(values: dict[str, str], salt: bytes = b"") -> bytes:
     """Eight bytes that stand for a set of attributes, whatever their order; the same in every process."""
     pairs = "\x00".join(f"{key}\x01{values[key]}" for key in sorted(values))
     return blake2b(salt + pairs.encode("utf-8", "replace"), digest_size=8).digest()
+
+
+# Of what no resource has been read for yet.
+NOWHERE = read_resource(Resource(), Limits())

@@ -1,7 +1,7 @@
 """OTLP trace requests to columns of `spans`."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -10,10 +10,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collectors.otlp.body import ContentType, read_body
+from collectors.otlp.body import ContentType, each_scope, read_body
 from collectors.otlp.columns import SPAN_COLUMNS, SPAN_DEFAULTS, Row, to_columns
 from collectors.otlp.limits import Limits
-from collectors.otlp.resources import Origin, gpu_uuids, read_resource
+from collectors.otlp.resources import NOWHERE, Origin, gpu_uuids, read_resource
 from collectors.otlp.values import Attributes, read_attributes
 from collectors.pricing import ModelPrice
 from collectors.semconv.convert import MAX_LABEL_CHARS
@@ -50,11 +50,21 @@ class _Batch:
     oldest_ns: int
     newest_ns: int
     prices: Mapping[str, ModelPrice] | None
+    seen: int = 0
     rows: list[Row] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     # (trace_id, span_id) -> (row, parent_span_id) of this request.
     places: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
     with_usage: list[int] = field(default_factory=list)
+
+    def within_cap(self, spans: Sequence[Span]) -> Sequence[Span]:
+        """Those that the cap on spans, good and bad, leaves room for; the rest is refused."""
+        room = max(self.limits.max_spans - self.seen, 0)
+        self.seen += len(spans)
+        if len(spans) > room:
+            self.rejected[f"more than {self.limits.max_spans} spans in one request"] += len(spans) - room
+            return spans[:room]
+        return spans
 
 
 def decode(
@@ -77,17 +87,20 @@ def decode(
     unreadable = read_body(body, request, content_type)
     if unreadable:
         batch.rejected["unreadable span: a value does not fit its field"] = unreadable
-    for resource_spans in request.resource_spans:
-        origin = read_resource(resource_spans.resource, limits)
-        for scope_spans in resource_spans.scope_spans:
-            scope = scope_spans.scope
-            _add_spans(batch, scope_spans.spans, origin, scope)
+    read, origin = None, NOWHERE
+    for resource_spans, scope_spans in each_scope(request.resource_spans, "scope_spans", limits.max_spans):
+        spans = batch.within_cap(scope_spans.spans)
+        if not spans:
+            continue
+        if resource_spans is not read:
+            read, origin = resource_spans, read_resource(resource_spans.resource, limits)
+        _add_spans(batch, spans, origin, scope_spans.scope)
     _mark_entries(batch)
     _count_usage_once(batch)
     return DecodedSpans(to_columns(SPAN_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
 
 
-def _add_spans(batch: _Batch, spans: Iterable[Span], origin: Origin, scope: InstrumentationScope) -> None:
+def _add_spans(batch: _Batch, spans: Sequence[Span], origin: Origin, scope: InstrumentationScope) -> None:
     columns = SPAN_DEFAULTS | origin.span_columns
     columns["scope_name"] = scope.name[:MAX_LABEL_CHARS]
     columns["scope_version"] = scope.version[:MAX_LABEL_CHARS]
@@ -111,8 +124,6 @@ def _refusal(batch: _Batch, span: Span) -> str | None:
         return "start time missing or too old"
     if start > batch.newest_ns:
         return "start time in the future"
-    if len(batch.rows) >= batch.limits.max_spans:
-        return f"more than {batch.limits.max_spans} spans in one request"
     return None
 
 

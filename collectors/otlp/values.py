@@ -1,6 +1,6 @@
 """Attribute values from protobuf to Python."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -34,7 +34,7 @@ class Attributes(NamedTuple):
     texts: dict[str, str]
 
 
-def read_attributes(pairs: Iterable[KeyValue], limits: Limits, truncated: list[str]) -> Attributes:
+def read_attributes(pairs: Sequence[KeyValue], limits: Limits, truncated: list[str]) -> Attributes:
     """Attributes of one owner, the last of a repeated key. What was cut is named in `truncated` by its key.
 
     "attributes" in `truncated` stands for keys that were dropped: too many, or longer than a key may be.
@@ -42,6 +42,9 @@ def read_attributes(pairs: Iterable[KeyValue], limits: Limits, truncated: list[s
     # A string shorter than this fits whatever its characters are, so that the common case costs one comparison.
     surely_fits = limits.max_attribute_bytes // 4
     max_key = limits.max_key_chars
+    if len(pairs) > limits.max_attributes:
+        truncated.append("attributes")
+        pairs = pairs[: limits.max_attributes]
     values: dict[str, Value] = {}
     # Only what is no string: the texts are a copy of the values with these on top.
     others: dict[str, str] = {}
@@ -70,8 +73,4 @@ def read_attributes(pairs: Iterable[KeyValue], limits: Limits, truncated: list[s
             truncated.append(key)
         values[key] = value
         others[key] = to_text(value)
-    if len(values) > limits.max_attributes:
-        truncated.append("attributes")
-        values = dict(list(values.items())[: limits.max_attributes])
-        others = {key: text for key, text in others.items() if key in values}
     return Attributes(values, values | others)

@@ -91,6 +91,12 @@ def test_protobuf_and_json_of_one_request_give_equal_columns() -> None:
     assert as_protobuf == decode(as_json(made), content_type="json", limits=Limits(), now_ns=NOW)
 
 
+def test_records_beyond_the_cap_are_refused() -> None:
+    body = request(*(record(str(each)) for each in range(5))).SerializeToString()
+    got = decode(body, content_type="protobuf", limits=Limits(max_log_records=3), now_ns=NOW)
+    assert (got.accepted, sum(got.rejected.values())) == (3, 2)
+
+
 def test_empty_and_malformed_bodies() -> None:
     for content_type in ("protobuf", "json"):
         empty = decode(b"", content_type=content_type, limits=Limits(), now_ns=NOW)

@@ -151,6 +151,12 @@ def test_protobuf_and_json_of_one_request_give_equal_columns() -> None:
     assert as_protobuf.accepted == 3
 
 
+def test_points_beyond_the_cap_are_refused() -> None:
+    body = request(*(metric("gauge", {"as_int": each}) for each in range(5))).SerializeToString()
+    got = decode(body, content_type="protobuf", limits=Limits(max_metric_points=3), now_ns=NOW)
+    assert (got.accepted, sum(got.rejected.values())) == (3, 2)
+
+
 def test_empty_and_malformed_bodies() -> None:
     for content_type in ("protobuf", "json"):
         empty = decode(b"", content_type=content_type, limits=Limits(), now_ns=NOW)

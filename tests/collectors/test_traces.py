@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collectors.otlp.columns import SPAN_COLUMNS
@@ -94,6 +95,31 @@ def test_a_span_is_refused_with_a_reason(bad: dict, reason: str) -> None:
 def test_spans_beyond_the_cap_are_refused() -> None:
     decoded = decode_spans(*(span(span_id=each) for each in range(1, 6)), limits=Limits(max_spans=3))
     assert (decoded.accepted, sum(decoded.rejected.values())) == (3, 2)
+
+
+def test_refused_spans_count_towards_the_cap() -> None:
+    decoded = decode_spans(*(span(trace_id=b"") for _ in range(5)), span(), limits=Limits(max_spans=3))
+    assert (decoded.accepted, sorted(decoded.rejected.values())) == (0, [3, 3])
+
+
+def test_more_resources_or_scopes_than_the_cap_on_spans_are_malformed() -> None:
+    resources, scopes = ExportTraceServiceRequest(), ExportTraceServiceRequest()
+    only = scopes.resource_spans.add()
+    for _ in range(4):
+        resources.resource_spans.add()
+        only.scope_spans.add()
+    for made in (resources, scopes):
+        with pytest.raises(Malformed, match="more than 3 resources or scopes"):
+            decode(made.SerializeToString(), content_type="protobuf", limits=Limits(max_spans=3), now_ns=NOW)
+
+
+def test_a_body_of_empty_resources_reads_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ExportTraceServiceRequest()
+    for _ in range(1_000):
+        made.resource_spans.add().scope_spans.add()
+    monkeypatch.setattr("collectors.otlp.traces.read_resource", None)
+    decoded = decode(made.SerializeToString(), content_type="protobuf", limits=Limits(), now_ns=NOW)
+    assert decoded.accepted == 0
 
 
 def test_the_age_limit_keeps_an_insert_within_a_hundred_weekly_partitions() -> None:
