@@ -41,7 +41,7 @@ function write(unit, value) {
 function colour(series, index, chart) {
   if (series.strength === "bad") return token("--bad");
   if (chart.series.length > 1 && chart.series.every((other) => other.strength === "strong")) return token(`--series-${(index % 8) + 1}`);
-  return token(series.strength === "light" ? "--series-5" : "--series-1");
+  return token({ light: "--series-5", faint: "--line-strong" }[series.strength] || "--series-1");
 }
 
 function drawn(chart, series, index) {
@@ -50,7 +50,7 @@ function drawn(chart, series, index) {
   const common = { name: series.name, data: points, itemStyle: { color: hue }, animation: false };
   if (chart.kind === "bar") return [{ ...common, type: "bar", stack: "all", barCategoryGap: "15%" }];
   const single = points.filter(([, value]) => value !== null).length < 2;
-  const lines = [{ ...common, type: "line", showSymbol: single, symbolSize: 5, connectNulls: false, lineStyle: { width: series.strength === "light" ? 1.3 : 2, type: series.name === "p99" ? "dashed" : "solid", color: hue } }];
+  const lines = [{ ...common, type: "line", showSymbol: single, symbolSize: 5, connectNulls: false, lineStyle: { width: series.strength === "strong" ? 2 : 1.3, type: series.strength === "faint" ? "dashed" : "solid", color: hue } }];
   if (series.low.length) {
     const band = { type: "line", stack: `band-${series.name}`, symbol: "none", lineStyle: { opacity: 0 }, silent: true, animation: false, tooltip: { show: false } };
     lines.push({ ...band, name: `${series.name} low`, data: chart.times_ms.map((time, at) => [time, series.low[at]]) });
@@ -60,7 +60,7 @@ function drawn(chart, series, index) {
 }
 
 function options(chart) {
-  const text = { color: token("--muted"), fontFamily: "inherit", fontSize: 12 };
+  const text = { color: token("--muted"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
   const window_ = chart.window_ms && { silent: true, itemStyle: { color: token("--accent"), opacity: 0.14 }, data: [[{ xAxis: chart.window_ms[0] }, { xAxis: chart.window_ms[1] }]] };
   const series = chart.series.flatMap((one, index) => drawn(chart, one, index));
   if (window_ && series.length) series[0].markArea = window_;
@@ -75,7 +75,7 @@ function options(chart) {
       valueFormatter: (value) => write(chart.unit, value),
       axisPointer: { type: "line", lineStyle: { color: token("--line-strong") } },
     },
-    xAxis: { type: "time", axisLabel: { ...text, hideOverlap: true }, axisLine: { lineStyle: { color: token("--line") } }, splitLine: { show: false } },
+    xAxis: { type: "time", min: chart.range_ms?.[0], max: chart.range_ms?.[1], splitNumber: 4, axisLabel: { ...text, hideOverlap: true, showMinLabel: false, showMaxLabel: false }, axisLine: { lineStyle: { color: token("--line") } }, splitLine: { show: false } },
     yAxis: { type: "value", min: 0, max: chart.maximum ?? undefined, interval: chart.maximum ? chart.maximum / 2 : undefined, splitNumber: 3, axisLabel: { ...text, formatter: (value) => write(chart.unit, value) }, splitLine: { lineStyle: { color: token("--line") } } },
     series,
   };
@@ -118,6 +118,38 @@ function toggleTable(figure, chart) {
   if (!canvas.hidden) DRAWN.get(figure)?.instance.resize();
 }
 
+// Dragging over a chart chooses a new time range for the whole page; the address carries it.
+function narrowByDragging(instance, canvas) {
+  const area = instance.getZr();
+  canvas.classList.add("narrowing");
+  let from = null;
+  const timeAt = (x) => instance.convertFromPixel({ xAxisIndex: 0 }, x);
+  const mark = (to) => {
+    const [left, right] = [Math.min(from, to), Math.max(from, to)];
+    instance.setOption({ graphic: [{ id: "chosen", type: "rect", silent: true, shape: { x: left, y: 0, width: right - left, height: canvas.clientHeight }, style: { fill: token("--accent"), opacity: 0.18 } }] });
+  };
+  area.on("mousedown", (event) => {
+    if (instance.containPixel("grid", [event.offsetX, event.offsetY])) from = event.offsetX;
+  });
+  area.on("mousemove", (event) => {
+    if (from !== null) mark(event.offsetX);
+  });
+  area.on("mouseup", (event) => {
+    const to = event.offsetX;
+    const start = from;
+    if (start === null) return;
+    mark(start);
+    from = null;
+    // Less is a click, not a stretch of time.
+    if (Math.abs(to - start) < 8) return;
+    const address = new URL(location.href);
+    for (const name of ["range", "cursor"]) address.searchParams.delete(name);
+    address.searchParams.set("from", new Date(timeAt(Math.min(start, to))).toISOString());
+    address.searchParams.set("to", new Date(timeAt(Math.max(start, to))).toISOString());
+    location.assign(address);
+  });
+}
+
 function drawAll(scope) {
   for (const figure of scope.querySelectorAll("figure[data-chart]")) {
     const source = figure.querySelector("script[type='application/json']");
@@ -126,6 +158,7 @@ function drawAll(scope) {
     const instance = echarts.init(figure.querySelector(".canvas"));
     instance.group = "page";
     instance.setOption(options(chart));
+    if (chart.can_narrow) narrowByDragging(instance, figure.querySelector(".canvas"));
     DRAWN.set(figure, { chart, instance });
   }
   echarts.connect("page");

@@ -1,5 +1,44 @@
-// The trace page: the chosen span stays marked, j and k walk the spans, and Back shows the span of the address.
+// The trace page: the chosen span stays marked, j and k walk the spans, f folds, and Back shows the span of the address.
 "use strict";
+
+// Longer traces open with what lies deeper than this folded.
+const LONG = 200;
+const OPEN_DEPTH = 2;
+
+function items() {
+  return [...document.querySelectorAll("#waterfall > li")];
+}
+
+function depthOf(item) {
+  return Number(item.dataset.depth);
+}
+
+// Hide every row under a folded one. Rows stand depth first, so one pass is enough.
+function applyFolds() {
+  let foldedAt = Infinity;
+  for (const item of items()) {
+    if (depthOf(item) <= foldedAt) foldedAt = Infinity;
+    item.hidden = foldedAt !== Infinity;
+    if (!item.hidden && item.querySelector(".fold")?.ariaExpanded === "false") foldedAt = depthOf(item);
+  }
+}
+
+function toggleFold(button) {
+  if (!button) return;
+  button.ariaExpanded = button.ariaExpanded === "true" ? "false" : "true";
+  applyFolds();
+}
+
+function reveal(item) {
+  let depth = depthOf(item);
+  for (let above = item.previousElementSibling; above && depth > 0; above = above.previousElementSibling) {
+    if (depthOf(above) >= depth) continue;
+    depth = depthOf(above);
+    const button = above.querySelector(".fold");
+    if (button) button.ariaExpanded = "true";
+  }
+  applyFolds();
+}
 
 function markSpan(spanId) {
   for (const row of document.querySelectorAll(".span-row")) {
@@ -9,18 +48,29 @@ function markSpan(spanId) {
 }
 
 document.addEventListener("click", (event) => {
+  const fold = event.target.closest(".fold");
+  if (fold) return toggleFold(fold);
   const row = event.target.closest(".span-row");
   if (row) markSpan(row.dataset.span);
 });
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
-  if (event.key !== "j" && event.key !== "k") return;
-  const rows = [...document.querySelectorAll(".span-row")];
+  const rows = [...document.querySelectorAll("#waterfall > li:not([hidden]) .span-row")];
   const at = rows.findIndex((row) => row.hasAttribute("aria-current"));
+  if (event.key === "f") toggleFold(rows[at]?.parentElement.querySelector(".fold"));
+  if (event.key !== "j" && event.key !== "k") return;
   const next = rows[Math.min(Math.max(at + (event.key === "j" ? 1 : -1), 0), rows.length - 1)];
   next?.scrollIntoView({ block: "nearest" });
   next?.click();
+});
+
+document.addEventListener("DOMContentLoaded", () => {
+  if (items().length <= LONG) return;
+  for (const item of items()) if (depthOf(item) >= OPEN_DEPTH) item.querySelector(".fold")?.setAttribute("aria-expanded", "false");
+  applyFolds();
+  const chosen = document.querySelector(".span-row[aria-current]");
+  if (chosen) reveal(chosen.parentElement);
 });
 
 // htmx keeps snapshots for Back; the mark has to follow them.

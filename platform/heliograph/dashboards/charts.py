@@ -1,8 +1,10 @@
 """Charts as data: what the browser draws, what its table shows and what its CSV holds are the same numbers."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+
+from heliograph.query.filters import TimeRange
 
 Unit = Literal["count", "ns", "usd", "share", "number", "bytes", "celsius", "watt", "hertz"]
 Value = float | int | None
@@ -10,11 +12,11 @@ Value = float | int | None
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line or set of bars. `strength` is strong, light or bad; `low` and `high` draw a band around it."""
+    """One line or set of bars. `strength` is strong, light, faint or bad; `low` and `high` draw a band around it."""
 
     name: str
     values: Sequence[Value]
-    strength: Literal["strong", "light", "bad"] = "strong"
+    strength: Literal["strong", "light", "faint", "bad"] = "strong"
     low: Sequence[Value] = ()
     high: Sequence[Value] = ()
 
@@ -24,7 +26,8 @@ class Chart:
     """A question and its answer over time.
 
     `times_ms` are epoch milliseconds, one per value of every series; None in a value is a gap. `window_ms` marks a
-    stretch of the axis, such as a trace's own time.
+    stretch of the axis, such as a trace's own time. `range_ms` are the ends of the axis where not the data's, so that
+    charts of one range can be compared; `can_narrow` lets the reader drag a new time range for the page.
     """
 
     id: str
@@ -35,6 +38,8 @@ class Chart:
     kind: Literal["line", "bar"] = "line"
     empty: str = "Nothing was measured in this time range."
     window_ms: tuple[int, int] | None = None
+    range_ms: tuple[int, int] | None = None
+    can_narrow: bool = False
     maximum: float | None = None
 
     @property
@@ -51,3 +56,9 @@ class Chart:
     def data(self) -> dict[str, Any]:
         """The chart as JSON types."""
         return asdict(self)
+
+
+def over_range(charts: Sequence[Chart], span: TimeRange) -> list[Chart]:
+    """Draw the charts over the whole of one time range, which the reader may narrow by dragging over one of them."""
+    ends = (span.start_ns // 1_000_000, span.end_ns // 1_000_000)
+    return [replace(chart, range_ms=ends, can_narrow=True) for chart in charts]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -34,8 +35,13 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     slug = match.kwargs.get("slug") if match else None
     projects = list(Project.objects.visible_to(request.user))
     current = match.url_name or "" if match else ""
+    # The time range is the application's: it follows the reader from page to page.
+    kept = {name: request.GET[name] for name in ("range", "from", "to") if request.GET.get(name)}
+    query = "?" + urlencode(kept) if kept else ""
     items = [
-        NavigationItem(reverse(name, args=[slug]), label, icon, current == name or current.startswith(f"{name}-"))
+        NavigationItem(
+            reverse(name, args=[slug]) + query, label, icon, current == name or current.startswith(f"{name}-")
+        )
         for name, label, icon in PAGES
         if slug
     ]

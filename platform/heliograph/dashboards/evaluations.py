@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from heliograph.accounts.models import Project
 from heliograph.dashboards.access import editor_page, may_edit, project_page
-from heliograph.dashboards.charts import Chart, Series
+from heliograph.dashboards.charts import Chart, Series, over_range
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.timerange import chosen_range
 from heliograph.evals.models import Run
@@ -21,7 +21,7 @@ from heliograph.query.filters import RollupFilter
 from heliograph.query.scores import ScoreFilter
 
 RUNS_SHOWN = 30
-WORST_SHOWN = 15
+WORST_SHOWN = 10
 # One person who clicks in anger must not fill the queue.
 MAX_WAITING = 20
 SCORE = "groundedness"
@@ -111,7 +111,7 @@ def _page(request: HttpRequest, project: Project, *, status: int = 200, **given_
         "error": chosen.error,
         "names": scores.names(project.pk, chosen.range),
         "total": scores.total(project.pk, given, bound=0.5),
-        "charts": _charts(project, given),
+        "charts": over_range(_charts(project, given), chosen.range),
         "releases": scores.by_group(project.pk, given, "release", bound=0.5),
         "models": scores.by_group(project.pk, given, "model", bound=0.5),
         "worst": scores.worst(project.pk, given, limit=WORST_SHOWN),

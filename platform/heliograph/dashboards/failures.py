@@ -39,7 +39,10 @@ def explained(
         try:
             return view(request, *args, **kwargs)
         except InvalidFilterError as invalid:
-            said: dict[str, object] = {"title": "This address cannot be used", "reason": f"{str(invalid).capitalize()}."}
+            said: dict[str, object] = {
+                "title": "This address cannot be used",
+                "reason": f"{str(invalid).capitalize()}.",
+            }
             return render(request, "dashboards/failure.html", said, status=400)
         except errors.StoreError as error:
             logger.warning("The store could not answer %s: %s", request.path, error)

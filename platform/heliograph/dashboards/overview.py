@@ -8,7 +8,7 @@ from django.shortcuts import render
 
 from heliograph.accounts.models import Project
 from heliograph.dashboards.access import project_page
-from heliograph.dashboards.charts import Chart, Series, Value
+from heliograph.dashboards.charts import Chart, Series, Value, over_range
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
@@ -59,11 +59,10 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "is_empty": not totals.current.requests and not totals.current.llm_calls,
         "tiles": _tiles(totals),
         "unpriced": totals.current.unpriced_count,
-        "charts": [*_charts(points), _score_chart(project, given)],
+        "charts": over_range([*_charts(points), _score_chart(project, given)], chosen.range),
         "services": overview.breakdown(project.pk, rollup, "service", limit=10),
         "models": overview.breakdown(project.pk, rollup, "model", limit=10),
         "narrowed": [(name, value) for name, values in narrowed.items() for value in values],
-        "kept": request.GET.get("range", ""),
         **sending_context(project),
     }
     return render(request, "dashboards/overview.html", context)
@@ -109,7 +108,7 @@ def _charts(points: list[Point]) -> list[Chart]:
             [
                 Series("p50", [row.latency_p50_ns for row in every]),
                 Series("p95", [row.latency_p95_ns for row in every], "light"),
-                Series("p99", [row.latency_p99_ns for row in every], "light"),
+                Series("p99", [row.latency_p99_ns for row in every], "faint"),
             ],
         ),
         Chart(

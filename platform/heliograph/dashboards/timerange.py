@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, QueryDict
 
@@ -28,11 +29,16 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class ChosenRange:
-    """The range of a request, and the control that shows it. `error` is said where the address held no usable one."""
+    """The range of a request, and the control that shows it. `error` is said where the address held no usable one.
+
+    `query` is the range as an address carries it, `kept` what else stands in the address.
+    """
 
     range: TimeRange
     preset: str
     presets: tuple[Preset, ...]
+    query: str
+    kept: tuple[tuple[str, str], ...]
     error: str = ""
 
 
@@ -51,7 +57,12 @@ def chosen_range(request: HttpRequest, *, now: datetime | None = None) -> Chosen
     if preset not in PRESETS and preset != "custom":
         preset = DEFAULT
     presets = tuple(Preset(name, _with_range(request.GET, name), name == preset) for name in PRESETS)
-    return ChosenRange(span, preset, presets, error)
+    query = urlencode(
+        {"from": request.GET["from"], "to": request.GET["to"]} if preset == "custom" else {"range": preset}
+    )
+    pairs = ((name, value) for name, values in request.GET.lists() for value in values)
+    kept = tuple((name, value) for name, value in pairs if name not in {"range", "from", "to", "cursor"})
+    return ChosenRange(span, preset, presets, query, kept, error)
 
 
 def _instant(text: str | None, field: str) -> datetime:

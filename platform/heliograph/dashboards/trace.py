@@ -12,6 +12,7 @@ from heliograph.dashboards import gpu_strip
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.conversation import Conversation
 from heliograph.dashboards.failures import explained
+from heliograph.dashboards.grounding import sentences
 from heliograph.dashboards.waterfall import Row, rows
 from heliograph.query import gpu, scores
 from heliograph.query.spans import SpanDetail, SpanRow, get_span
@@ -80,10 +81,12 @@ def _span_context(project: Project, trace: Trace, span_id: str, given: list[scor
     span = get_span(project.pk, trace.summary.trace_id, span_id) if span_id else None
     if span is None:
         raise Http404("no such span in this trace")
+    span_scores = scores.of_span(given, span.span_id)
     return {
         "span": span,
         "conversation": Conversation.of(span),
-        "span_scores": scores.of_span(given, span.span_id),
+        "span_scores": span_scores,
+        "sentences": sentences(project.pk, span, span_scores),
         "timings": _timings(span),
         "attributes": sorted((key, _pretty(value)) for key, value in span.attributes.items()),
         "resource": sorted(span.resource.items()),

@@ -1,7 +1,7 @@
 """The tree of a trace's spans as rows on one time axis."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heliograph.query.spans import SpanRow
 
@@ -13,15 +13,15 @@ MIN_WIDTH_PERCENT = 0.35
 class Row:
     """One span in the waterfall.
 
-    `left` and `width` are percent of the axis. `is_orphan` marks a span whose parent has not arrived. `ttft_left` is
-    where its first token stands on the axis, None where it is not known.
+    `left` and `width` are percent of the axis. `below` counts the rows under it. `is_orphan` marks a span whose parent
+    has not arrived. `ttft_left` is where its first token stands on the axis, None where it is not known.
     """
 
     span: SpanRow
     depth: int
     left: float
     width: float
-    has_children: bool
+    below: int
     is_orphan: bool
     ttft_left: float | None
 
@@ -51,17 +51,29 @@ def rows(spans: Sequence[SpanRow], start_ns: int, end_ns: int) -> list[Row]:
             continue
         seen.add(span.span_id)
         below = children.get(span.span_id, [])
-        result.append(_row(span, depth, start_ns, axis, has_children=bool(below), ids=ids))
+        result.append(_row(span, depth, start_ns, axis, ids))
         pending += [(child, depth + 1) for child in reversed(below)]
-    return result
+    return _with_counts(result)
 
 
-def _row(span: SpanRow, depth: int, start_ns: int, axis: int, *, has_children: bool, ids: set[str]) -> Row:
+def _row(span: SpanRow, depth: int, start_ns: int, axis: int, ids: set[str]) -> Row:
     left = _percent(span.start_ns - start_ns, axis)
     width = min(max(_percent(span.duration_ns or 0, axis), MIN_WIDTH_PERCENT), 100 - left)
     ttft = None if span.ttft_ns is None else _percent(span.start_ns + span.ttft_ns - start_ns, axis)
     is_orphan = span.parent_span_id != "" and span.parent_span_id not in ids
-    return Row(span, depth, left, round(width, 3), has_children, is_orphan, ttft)
+    return Row(span, depth, left, round(width, 3), 0, is_orphan, ttft)
+
+
+def _with_counts(result: list[Row]) -> list[Row]:
+    """Count the rows under each: those that follow it up to the next one of its own depth or less."""
+    counted = list(result)
+    open_at: list[int] = []
+    for at, row in enumerate([*result, None]):
+        while open_at and (row is None or result[open_at[-1]].depth >= row.depth):
+            above = open_at.pop()
+            counted[above] = replace(result[above], below=at - above - 1)
+        open_at.append(at)
+    return counted
 
 
 def _percent(part: int, axis: int) -> float:

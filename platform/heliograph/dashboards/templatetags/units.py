@@ -98,7 +98,9 @@ def change(ratio: Number | None) -> SafeString:
     if ratio is None:
         return missing("the period before has nothing to compare with")
     exact = f"{float(ratio) * 100:+,.1f} %"
-    return _shown(f"× {three_figures(float(ratio) + 1)}" if ratio > 9 else f"{three_figures(abs(float(ratio)) * 100)} %", exact)
+    return _shown(
+        f"× {three_figures(float(ratio) + 1)}" if ratio > 9 else f"{three_figures(abs(float(ratio)) * 100)} %", exact
+    )
 
 
 @register.filter
