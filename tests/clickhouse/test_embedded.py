@@ -314,3 +314,10 @@ def test_an_insert_that_waits_for_blocks_is_recognised(sql, sample):
 def test_the_store_starts_without_django():
     code = "import sys, heliograph.clickhouse.embedded.__main__; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", [2**31, 2**40, 2**63])
+def test_a_text_that_claims_more_than_it_brings_reserves_no_memory(size):
+    block = wire.varint(1) + wire.varint(1) + wire.string("c") + wire.string("String") + wire.varint(size) + b"abc"
+    with pytest.raises((ClientGoneError, ProtocolError)):
+        native.skip_block(source_of(block))
