@@ -100,8 +100,8 @@ def own(test: str) -> Callable[[Rows, Rows], bool]:
 def rates(make: Callable[[int], Pair], simulations: int) -> Iterator[tuple[str, float, float, int]]:
     """(detector, share of alarms, CPU seconds a test, simulations) of every own detector and of scipy's."""
     for name, test in {**{name: own(name) for name in TESTS}, "scipy KS + Bonferroni": ks_bonferroni}.items():
-        # 384 scipy calls a simulation: fewer of them say the same.
-        runs = min(simulations, 60) if name.startswith("scipy") else simulations
+        # 384 scipy calls a simulation: fewer simulations have to do.
+        runs = min(simulations, 40) if name.startswith("scipy") else simulations
         alarms, cpu = 0, 0.0
         for seed in range(runs):
             a, b = make(seed)
@@ -212,8 +212,8 @@ def main() -> None:
         print("\nwhich cluster moved")
         show_explanation(pool, min(options.simulations, 200))
         print("\nlooking every day, and at many segments")
-        show_sequential(pool, min(options.simulations, 100))
-        show_segments(pool, min(options.simulations, 200))
+        show_sequential(pool, min(options.simulations, 60))
+        show_segments(pool, min(options.simulations, 100))
     options.peers = None  # the peers' Gaussian rows say nothing that the text rows do not
     for kind in GAUSSIAN:
         show_rates(f"Gaussian, {kind}", lambda seed, k=kind: gaussian(k, seed), options)

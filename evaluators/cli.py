@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from evaluators import registry
-from evaluators.jsonl import UsageError
+from evaluators.errors import UsageError
 
 UNUSABLE = 3
 # Resolved when asked for: torch and scipy take seconds to import, which `list` and `--help` need not wait for.

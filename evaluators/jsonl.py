@@ -10,11 +10,6 @@ from typing import Any
 
 import numpy as np
 
-
-class UsageError(Exception):
-    """Arguments or files cannot be used; the text says why."""
-
-
 # The largest context of today's models is some 8 MB of text; a longer line is not a sample.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 

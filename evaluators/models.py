@@ -14,9 +14,10 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from evaluators.devices import memory_budget
+from evaluators.errors import UsageError
 
 
-class ModelError(Exception):
+class ModelError(UsageError):
     """A model could not be had; the text says what to do about it."""
 
 

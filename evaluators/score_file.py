@@ -12,7 +12,8 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from evaluators import registry
-from evaluators.jsonl import UsageError, read_lines, to_json
+from evaluators.errors import UsageError
+from evaluators.jsonl import read_lines, to_json
 from evaluators.score import Sample, Scorer
 
 # Enough for a scorer to sort by length and fill its batches, few enough to show progress and bound memory.

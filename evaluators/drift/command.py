@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from evaluators.drift.any_kind import detect_any, explain_any
-from evaluators.jsonl import UsageError, to_json
+from evaluators.errors import UsageError
+from evaluators.jsonl import to_json
 
 
 def command(options: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from evaluators.jsonl import UsageError, read_lines, to_json
+from evaluators.errors import UsageError
+from evaluators.jsonl import read_lines, to_json
 from evaluators.regression.align import Run, align
 from evaluators.regression.compare import compare
 
