@@ -6,13 +6,16 @@ Needs `make run` and `make demo` on this machine with the same environment.
 import argparse
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import django
 from playwright.sync_api import Browser, Page, sync_playwright
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # Playwright's loop runs in this thread; nothing else uses the database here
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
+    "1"  # Playwright's loop runs in this thread; nothing else uses the database here
+)
 django.setup()
 
 import sesame.utils  # noqa: E402  # needs the settings
@@ -68,8 +71,8 @@ def _of_theme(browser: Browser, theme: str, given: argparse.Namespace) -> None:
     for viewport, suffix in ((WIDE, theme), (PHONE, f"phone-{theme}")):
         context = browser.new_context(viewport=viewport, color_scheme=theme)  # type: ignore[arg-type]  # two literals
         page = context.new_page()
-        page.on("pageerror", lambda error: print("page error:", error))
-        page.on("console", lambda message: print("console:", message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: sys.stderr.write(f"page error: {error}\n"))
+        page.on("console", lambda message: message.type == "error" and sys.stderr.write(f"console: {message.text}\n"))
         take(page, given.folder, f"login-{suffix}", reverse("login"), base, given.full)
         sign_in(page, base)
         paths = {

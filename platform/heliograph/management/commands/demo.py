@@ -53,7 +53,7 @@ class Command(BaseCommand):
             self.stdout.write(f"\r{done} of {count} traces", ending="")
             self.stdout.flush()
         self.stdout.write("")
-        exporter.shutdown()
+        exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK left it untyped
         return sent
 
     def _send_metrics(self, endpoint: str, headers: dict[str, str], start: int, end: int, seed: int) -> int:
