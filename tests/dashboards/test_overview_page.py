@@ -1,0 +1,124 @@
+"""Each figure of the overview against a count by plain SQL."""
+
+import json
+import re
+import statistics
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from heliograph.accounts.models import Project
+from heliograph.dashboards.overview import Tile
+from heliograph.query.scores import Score, write_scores
+from tests.dashboards.conftest import IN_HOUR
+from tests.query.rows import SECOND, at, llm, new_trace_id, plain, span, store_spans
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+def fill(project_id: int) -> None:
+    rows = []
+    for number in range(40):
+        trace_id = new_trace_id()
+        failed = number % 8 == 0
+        rows.append(
+            span(trace_id, number * 60, status="error" if failed else "ok", duration_ns=(number + 1) * SECOND // 10)
+        )
+        usage = {"input_tokens": 100 + number, "output_tokens": 7, "cost": Decimal("0.001"), "ttft_ns": 5_000_000}
+        rows.append(llm(trace_id, number * 60 + 1, parent_span_id=rows[-1]["span_id"], **usage))
+    store_spans(project_id, *rows)
+
+
+@pytest.fixture
+def address(project: Project) -> str:
+    return f"{reverse('overview', args=[project.slug])}?{IN_HOUR}"
+
+
+def test_an_empty_overview_teaches_how_to_send(reader: Client, address: str) -> None:
+    answer = reader.get(address)
+    assert answer.status_code == 200
+    assert b"OTEL_EXPORTER_OTLP_ENDPOINT" in answer.content
+
+
+def test_every_tile_equals_an_independent_count(reader: Client, address: str, project: Project) -> None:
+    fill(project.pk)
+    tiles: dict[str, Tile] = {tile.label: tile for tile in reader.get(address).context["tiles"]}
+    [roots] = plain(
+        project.pk,
+        "SELECT count() AS n, countIf(status = 'error') AS failed, groupArray(duration_ns) AS took FROM spans"
+        " WHERE {mine} AND parent_span_id = ''",
+    )
+    [calls] = plain(
+        project.pk,
+        "SELECT count() AS n, sum(input_tokens) AS i, sum(output_tokens) AS o, sum(cost) AS cost,"
+        " any(ttft_ns) AS first FROM spans WHERE {mine} AND kind = 'llm'",
+    )
+    exact = {
+        "Requests": roots["n"],
+        "Error rate": roots["failed"] / roots["n"],
+        "Model calls": calls["n"],
+        "Tokens in": calls["i"],
+        "Tokens out": calls["o"],
+        "First token p50": calls["first"],
+        "Cost": float(calls["cost"]),
+    }
+    assert {name: tiles[name].value for name in exact} == pytest.approx(exact)
+    # Quantiles come from a t-digest of 40 values; the exact ones lie within a neighbouring value.
+    assert tiles["Latency p50"].value == pytest.approx(statistics.median(roots["took"]), abs=SECOND / 10)
+    assert tiles["Latency p95"].value == pytest.approx(sorted(roots["took"])[37], abs=SECOND / 5)
+
+
+def test_the_charts_add_up_to_the_tiles(reader: Client, address: str, project: Project) -> None:
+    fill(project.pk)
+    charts = {chart.id: chart for chart in reader.get(address).context["charts"]}
+    summed = {series.name: sum(series.values) for series in charts["requests"].series}
+    assert summed == {"succeeded": 35, "failed": 5}
+    assert sum(charts["cost"].series[0].values) == pytest.approx(0.04)
+
+
+def test_all_charts_share_one_axis_so_that_they_can_be_compared(reader: Client, address: str, project: Project) -> None:
+    fill(project.pk)
+    assert {chart.range_ms for chart in reader.get(address).context["charts"]} == {(at(0) // 10**6, at(3600) // 10**6)}
+
+
+def test_the_score_over_time_is_the_mean_of_the_scores(reader: Client, address: str, project: Project) -> None:
+    store_spans(project.pk, row := llm(new_trace_id(), 10))
+    judged = {"trace_id": row["trace_id"], "span_id": row["span_id"], "name": "groundedness", "source": "api"}
+    given = [Score(score_id=str(value), time_ns=at(10), value=value, **judged) for value in (0.25, 0.75)]
+    write_scores(project.pk, given, 90)
+    charts = {chart.id: chart for chart in reader.get(address).context["charts"]}
+    assert list(charts["groundedness"].series[0].values) == [0.5]
+
+
+def test_the_breakdowns_lead_to_their_traces_in_the_same_time(reader: Client, address: str, project: Project) -> None:
+    fill(project.pk)
+    page = reader.get(address).content.decode()
+    [link] = re.findall(r'href="([^"]+traces\?model=[^"]+)"', page)
+    listed = reader.get(link.replace("&amp;", "&"))
+    assert len(listed.context["listed"]) == 40
+
+
+def test_a_hostile_service_name_is_escaped_in_text_and_in_chart_data(
+    reader: Client, address: str, project: Project
+) -> None:
+    hostile = "</script><script>alert(1)</script>"
+    store_spans(project.pk, span(new_trace_id(), 5, service=hostile), llm(new_trace_id(), 5, model=hostile))
+    page = reader.get(address).content.decode()
+    assert hostile not in page
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in page
+
+
+def test_the_chart_data_in_the_page_are_the_charts(reader: Client, address: str, project: Project) -> None:
+    fill(project.pk)
+    answer = reader.get(address)
+    [found] = re.findall(r'<script id="data-requests" type="application/json">(.*?)</script>', answer.content.decode())
+    assert json.loads(found) == json.loads(json.dumps(answer.context["charts"][0].data))
+
+
+def test_narrowing_by_a_service_counts_only_it(reader: Client, address: str, project: Project) -> None:
+    fill(project.pk)
+    store_spans(project.pk, span(new_trace_id(), 5, service="other"))
+    tiles = reader.get(f"{address}&service=other").context["tiles"]
+    assert tiles[0].value == 1

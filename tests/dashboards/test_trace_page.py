@@ -1,0 +1,207 @@
+"""The page of one trace, whatever its senders put into it."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from heliograph.accounts.models import Project
+from heliograph.dashboards.trace import MAX_ROWS
+from heliograph.query import gpu
+from heliograph.query.scores import Score, write_scores
+from tests.query.rows import at, llm, new_trace_id, point, span, store_rows, store_spans
+
+pytestmark = pytest.mark.usefixtures("store")
+HOSTILE = '</pre></script><script>alert(1)</script><img src=x onerror="alert(2)">'
+
+
+def path(project: Project, trace_id: str, span_id: str = "") -> str:
+    arguments = [project.slug, trace_id] + ([span_id] if span_id else [])
+    return reverse("trace-span" if span_id else "trace", args=arguments)
+
+
+def messages(text: str, role: str = "user") -> str:
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}])
+
+
+def store_call(project: Project, **fields: Any) -> dict[str, Any]:
+    row = llm(new_trace_id(), 1, parent_span_id="", **fields)
+    store_spans(project.pk, row)
+    return row
+
+
+def test_a_trace_shows_its_conversation_tokens_and_price(reader: Client, project: Project) -> None:
+    answer = messages("Paris.", "assistant")
+    row = store_call(project, input=messages("Capital of France?"), output=answer, input_tokens=12, output_tokens=3)
+    page = reader.get(path(project, row["trace_id"])).content.decode()
+    assert "Capital of France?" in page
+    assert "Paris." in page
+    assert "gpt-4o" in page
+
+
+def test_an_unknown_id_is_a_page_that_says_why(reader: Client, project: Project) -> None:
+    answer = reader.get(path(project, "f" * 32))
+    assert answer.status_code == 404
+    assert b"may belong to another project" in answer.content
+
+
+def test_an_id_that_is_none_is_answered_the_same_and_escaped(reader: Client, project: Project) -> None:
+    answer = reader.get(path(project, "'><script>alert(1)"))
+    assert answer.status_code == 404
+    assert b"<script>alert" not in answer.content
+
+
+def test_a_trace_of_another_project_is_not_shown(reader: Client, project: Project) -> None:
+    row = llm(new_trace_id(), 1)
+    store_spans(project.pk + 1_000_000, row)
+    assert reader.get(path(project, row["trace_id"])).status_code == 404
+    assert reader.get(path(project, row["trace_id"], row["span_id"])).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "field", ["name", "model", "service", "release", "session_id", "user_id", "status_message", "error_type", "host"]
+)
+def test_a_hostile_field_is_escaped(reader: Client, project: Project, field: str) -> None:
+    row = store_call(project, status="error", **{field: HOSTILE})
+    page = reader.get(path(project, row["trace_id"])).content.decode()
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        HOSTILE,
+        messages(HOSTILE),
+        messages(HOSTILE, HOSTILE),
+        json.dumps([{"role": "assistant", "parts": [{"type": "tool_call", "name": HOSTILE, "arguments": HOSTILE}]}]),
+        json.dumps([{"role": "tool", "parts": [{"type": "tool_call_response", "id": HOSTILE, "response": HOSTILE}]}]),
+        json.dumps([{"role": "user", "parts": [{"type": "uri", "uri": "javascript:alert(1)"}]}]),
+        json.dumps([{"role": "user", "parts": [{"type": HOSTILE, "mime_type": HOSTILE}]}]),
+        '[{"role": "user", "parts": ' + "[" * 500,
+    ],
+)
+def test_hostile_messages_are_text(reader: Client, project: Project, stored: str) -> None:
+    row = store_call(project, input=stored, output=stored)
+    answer = reader.get(path(project, row["trace_id"]))
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert not re.search(r'(href|src)="\s*javascript:', page)
+
+
+def test_hostile_attributes_documents_and_scores_are_text(reader: Client, project: Project) -> None:
+    documents = json.dumps([{"id": HOSTILE, "content": HOSTILE, "score": 0.5}])
+    row = store_call(project, attributes={HOSTILE: HOSTILE, "link": "javascript:alert(1)"}, documents=documents)
+    judged = {"trace_id": row["trace_id"], "span_id": row["span_id"], "source": "api"}
+    details = json.dumps({"sentences": [{"start": 0, "end": 10**9, "probability": "high"}, HOSTILE]})
+    score = Score(score_id="a", time_ns=at(1), name=HOSTILE, value=0.5, label=HOSTILE, explanation=HOSTILE, **judged)
+    odd = Score(score_id="b", time_ns=at(1), name="groundedness", value=0.5, details=details, **judged)
+    write_scores(project.pk, [score, odd], 90)
+    page = reader.get(path(project, row["trace_id"])).content.decode()
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert not re.search(r'(href|src)="\s*javascript:', page)
+
+
+def test_a_link_to_a_trace_id_that_is_none_is_no_script(reader: Client, project: Project) -> None:
+    row = store_call(project, session_id="javascript:alert(1)")
+    page = reader.get(path(project, row["trace_id"])).content.decode()
+    assert "session=javascript%3Aalert%281%29" in page
+
+
+def test_a_trace_without_its_root_says_so(reader: Client, project: Project) -> None:
+    row = llm(new_trace_id(), 1)
+    store_spans(project.pk, row)
+    page = reader.get(path(project, row["trace_id"])).content
+    assert b"no root yet" in page
+    assert b"parent missing" in page
+
+
+def test_spans_whose_parents_form_a_circle_are_all_shown(reader: Client, project: Project) -> None:
+    trace_id = new_trace_id()
+    first, second = llm(trace_id, 1), llm(trace_id, 2)
+    first["parent_span_id"], second["parent_span_id"] = second["span_id"], first["span_id"]
+    store_spans(project.pk, first, second)
+    rows = reader.get(path(project, trace_id)).context["rows"]
+    assert sorted(row.span.span_id for row in rows) == sorted([first["span_id"], second["span_id"]])
+
+
+def test_a_trace_of_three_thousand_spans_is_cut_and_says_so(reader: Client, project: Project) -> None:
+    trace_id = new_trace_id()
+    root = span(trace_id, 0)
+    calls = [llm(trace_id, number / 100, parent_span_id=root["span_id"]) for number in range(2_999)]
+    store_spans(project.pk, root, *calls)
+    answer = reader.get(path(project, trace_id))
+    assert len(answer.context["rows"]) == MAX_ROWS
+    assert b"The earliest" in answer.content
+    assert answer.context["rows"][0].below == MAX_ROWS - 1
+
+
+def test_the_address_names_the_span_and_the_fragment_is_that_span(reader: Client, project: Project) -> None:
+    trace_id = new_trace_id()
+    root = span(trace_id, 0, attributes={"who": "root"})
+    child = llm(trace_id, 1, parent_span_id=root["span_id"], attributes={"who": "child"})
+    store_spans(project.pk, root, child)
+    assert reader.get(path(project, trace_id)).context["span"].span_id == child["span_id"]
+    whole = reader.get(path(project, trace_id), {"span": root["span_id"]})
+    assert whole.context["span"].span_id == root["span_id"]
+    fragment = reader.get(path(project, trace_id, root["span_id"]))
+    assert b"<html" not in fragment.content
+    assert fragment.context["span"].attributes == {"who": "root"}
+    assert reader.get(path(project, trace_id, "0" * 16)).status_code == 404
+
+
+def test_a_failed_span_shows_what_went_wrong(reader: Client, project: Project) -> None:
+    row = store_call(project, status="error", error_type="RateLimitError", status_message="Slow down.")
+    page = reader.get(path(project, row["trace_id"])).content.decode()
+    assert "RateLimitError" in page
+    assert "Slow down." in page
+
+
+def test_a_score_without_a_value_shows_its_reason_and_no_number(reader: Client, project: Project) -> None:
+    row = store_call(project)
+    judged = {"trace_id": row["trace_id"], "span_id": row["span_id"], "name": "groundedness", "source": "evaluator"}
+    unscored = Score(score_id="a", time_ns=at(1), value=None, label="unscored", explanation="empty context", **judged)
+    write_scores(project.pk, [unscored], 90)
+    page = reader.get(path(project, row["trace_id"])).content.decode()
+    assert 'title="empty context">groundedness unscored</span>' in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "join", "drawn"),
+    [
+        ({"gpu_uuids": ["GPU-1"]}, "gpu_uuid", 1),
+        ({"host": "node-1"}, "host", 2),
+        ({"host": "elsewhere"}, "none", 0),
+        ({}, "none", 0),
+    ],
+)
+def test_the_gpus_of_a_trace_are_those_that_it_or_its_host_names(
+    reader: Client, project: Project, fields: dict[str, Any], join: str, drawn: int
+) -> None:
+    row = store_call(project, **fields)
+    points = [
+        point(gpu.UTILIZATION, seconds, 0.5, host="node-1", gpu_uuid=uuid, series=number)
+        for number, uuid in enumerate(("GPU-1", "GPU-2"))
+        for seconds in (0, 5)
+    ]
+    store_rows(project.pk, "metric_points", points)
+    answer = reader.get(path(project, row["trace_id"]))
+    charts = answer.context["gpu_charts"]
+    assert answer.context["gpus"].join == join
+    assert sum(len(chart.series) for chart in charts) == drawn
+    assert answer.context["gpus"].reason in answer.content.decode().replace("&#x27;", "'")
+
+
+def test_a_hostile_gpu_name_cannot_end_the_chart_data(reader: Client, project: Project) -> None:
+    row = store_call(project, gpu_uuids=["</script><script>"])
+    given = point(gpu.UTILIZATION, 1, 0.5, host=HOSTILE, gpu_uuid="</script><script>")
+    store_rows(project.pk, "metric_points", [given])
+    answer = reader.get(path(project, row["trace_id"]))
+    assert len(answer.context["gpu_charts"]) == 1
+    assert "</script><script>" not in answer.content.decode().replace("</script><script src=", "")
