@@ -3,8 +3,8 @@
     python benchmarks/evaluators.py --data dev.jsonl [--train train.jsonl.gz] [--limit 400] [--model ID ...]
 
 `--data` holds JSON lines {context, question, answer, label, source}, label 1 for an unsupported answer. With `--train`,
-rows about documents that the offline default was trained on are left out. Baselines: every answer grounded; the share of
-unseen words; sentence-transformers' CrossEncoder (where installed) reading the same pairs with the same merged weights.
+rows about documents that the offline default was trained on are left out. Baselines: every answer grounded; the share
+of unseen words; sentence-transformers' CrossEncoder (where installed) reading the same pairs with the same weights.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from evaluators.groundedness import groundedness, metrics, offline
 from evaluators.groundedness.lexical import Vocabulary
 from evaluators.groundedness.minilm import MAX_TOKENS, packaged_folder, packaged_tokenizer
 from evaluators.groundedness.offline import OfflineBackend, plan
+from evaluators.groundedness.scorer import GroundednessScorer
 from evaluators.score import Sample
 from evaluators.training.calibrate import group, trained_on
 from evaluators.training.data import Row, read_rows
@@ -35,7 +36,7 @@ from evaluators.training.data import Row, read_rows
 if importlib.util.find_spec("sentence_transformers"):
     from sentence_transformers import CrossEncoder
 else:
-    CrossEncoder = None
+    CrossEncoder = None  # type: ignore[misc]  # a peer to compare with, not a dependency
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def cross_encoder(backend: OfflineBackend, folder: Path) -> object:
     """The default's verifier, merged, in the layout that sentence-transformers loads."""
     trained = backend.loaded.model
     plain = BertForSequenceClassification.from_pretrained(packaged_folder(), num_labels=1)
+    assert plain.bert.pooler is not None
     weights = {name: tensor for name, tensor in trained.encoder.state_dict().items() if not name.startswith("pooler")}
     plain.bert.load_state_dict(weights, strict=False)
     with torch.no_grad():
@@ -97,6 +99,11 @@ def peer(samples: Sequence[Sample], model: object) -> list[float]:
     pairs = [(pair.premise, pair.text) for item in plans for pair in item.pairs]
     scores = iter(model.predict(pairs, batch_size=32, show_progress_bar=False))  # type: ignore[attr-defined]
     return [min(float(next(scores)) for _ in item.pairs) for item in plans]
+
+
+def values_of(scorer: GroundednessScorer, samples: Sequence[Sample]) -> list[float]:
+    """What the scorer says; what it does not judge counts as undecided."""
+    return [0.5 if score.value is None else score.value for score in scorer(samples)]
 
 
 def repeatability(samples: Sequence[Sample]) -> str:
@@ -123,26 +130,24 @@ def main() -> None:
     samples = [Sample(str(index), row.context, row.question, row.answer) for index, row in enumerate(rows)]
     pairs = sum(len(plan(sample).pairs) for sample in samples)
     scorer = groundedness(device="cpu")
+    backend = scorer.backend
+    assert isinstance(backend, OfflineBackend)
     scorer(samples[:8])
     lines = [
         timed("all grounded", 0.5, len(rows), lambda: [1.0] * len(rows)),
         timed("share of words seen", 0.85, len(rows), lambda: lexical(samples)),
     ]
 
-    def own() -> list[float]:
-        return [0.5 if score.value is None else score.value for score in scorer(samples)]
-
-    lines.append(timed(f"offline default ({scorer.backend.loaded.dtype})", scorer.threshold, pairs, own))
+    label = f"offline default ({str(backend.loaded.dtype).removeprefix('torch.')})"
+    lines.append(timed(label, scorer.threshold, pairs, partial(values_of, scorer, samples)))
     base = lines[-1].cpu_s
     if CrossEncoder is not None:
         with tempfile.TemporaryDirectory() as folder:
-            model = cross_encoder(scorer.backend, Path(folder))  # type: ignore[arg-type]
+            model = cross_encoder(backend, Path(folder))
             lines.append(timed("CrossEncoder, same weights (fp32)", 0.5, pairs, lambda: peer(samples, model)))
     for name in given.model:
         other = groundedness(name)
-        lines.append(
-            timed(name, other.threshold, pairs, lambda other=other: [score.value or 0.0 for score in other(samples)])
-        )
+        lines.append(timed(name, other.threshold, pairs, partial(values_of, other, samples)))
     print(f"{len(rows)} answers, {pairs} pairs, {torch.get_num_threads()} threads")
     print(f"{'':34} AUROC   macro  bal.acc  TPR    TNR    ECE    pairs/CPU-s  CPU x")
     for line in lines:
@@ -154,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -17,12 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from evaluators.batching import padded
 from evaluators.groundedness.adapted import AdaptedVerifier, add_adapters, load_encoder, save_adapters
 from evaluators.groundedness.minilm import MAX_TOKENS, collate, packaged_folder, tokenize
-from evaluators.training.data import Example, is_held_out, natural_examples, read_rows, training_round
+from evaluators.training.data import Example, Row, is_held_out, natural_examples, read_rows, training_round
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Recipe:
     held_out_documents: float = 0.4
     corruptions: int = 11_000  # made in each round
     without_sources: tuple[str, ...] = ()
+    earlier_steps: int = 0  # of the run that this one goes on from
 
 
 def batches(examples: Sequence[Example], size: int, rng: random.Random) -> Iterator[list[Example]]:
@@ -87,49 +90,61 @@ def progress(recipe: Recipe, step: int, elapsed_s: float) -> float:
     return min(1.0, max(step / recipe.steps, by_clock))
 
 
-def train(recipe: Recipe, data: Path, dev: Path | None, output: Path) -> list[float]:
-    """Train and write `output`; the loss of each step."""
-    rng = random.Random(recipe.seed)  # noqa: S311 - a reproducible order of examples, not a secret
+def prepare(recipe: Recipe, resume: Path | None) -> tuple[AdaptedVerifier, torch.optim.AdamW]:
+    """The model with its adapters, and an optimizer over (adapters, heads)."""
     torch.manual_seed(recipe.seed)
-    rows = [row for row in read_rows(data) if row.source not in recipe.without_sources]
-    if dev is not None:
-        documents = {row.context[:300] for row in read_rows(dev) if is_held_out(row, recipe.held_out_documents)}
-        rows = [row for row in rows if row.context[:300] not in documents]
-    natural = natural_examples(rows)
     model = AdaptedVerifier(load_encoder(packaged_folder(), torch.bfloat16))  # frozen; what is trained is fp32
     add_adapters(model, recipe.rank)
+    if resume is not None:
+        model.load_state_dict({name: item.float() for name, item in load_file(resume).items()}, strict=False)
     model.eval()  # no dropout: the runs are short, and it costs a third of the time
     heads = [*model.pooler.parameters(), *model.pair_head.parameters(), *model.token_head.parameters()]
     known = {id(parameter) for parameter in heads}
-    adapters = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-    rates = [recipe.adapter_rate, recipe.head_rate]
-    optimizer = torch.optim.AdamW(
-        [{"params": adapters, "lr": rates[0]}, {"params": heads, "lr": rates[1]}], weight_decay=0.01, fused=True
-    )
-    step, done = 0, 0.0
+    adapters = [item for item in model.parameters() if item.requires_grad and id(item) not in known]
+    return model, torch.optim.AdamW([{"params": adapters}, {"params": heads}], weight_decay=0.01, fused=True)
+
+
+def training_rows(recipe: Recipe, data: Path, dev: Path | None) -> list[Row]:
+    """The rows to train on: without the sources and the documents that are kept for validation."""
+    rows = [row for row in read_rows(data) if row.source not in recipe.without_sources]
+    if dev is None:
+        return rows
+    kept = {row.context[:300] for row in read_rows(dev) if is_held_out(row, recipe.held_out_documents)}
+    return [row for row in rows if row.context[:300] not in kept]
+
+
+def stream(recipe: Recipe, rows: list[Row]) -> Iterator[list[Example]]:
+    """Batches without end, round after round."""
+    rng = random.Random(recipe.seed)  # noqa: S311 - a reproducible order of examples, not a secret
+    natural = natural_examples(rows)
+    while True:
+        yield from batches(training_round(rows, natural, recipe.corruptions, rng), recipe.batch, rng)
+
+
+def train(recipe: Recipe, data: Path, dev: Path | None, output: Path, resume: Path | None = None) -> list[float]:
+    """Train, from the adapters in `resume` if given, and write `output`; the loss of each step."""
+    rows = training_rows(recipe, data, dev)
+    model, optimizer = prepare(recipe, resume)
     losses: list[float] = []
-    cpu_started, started = time.process_time(), time.monotonic()
-    while done < 1:
-        for batch in batches(training_round(rows, natural, recipe.corruptions, rng), recipe.batch, rng):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * min(1.0, done / recipe.warmup + 0.02, (1 - done) / (1 - recipe.warmup))
-            loss = loss_of(model, batch, recipe)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(adapters + heads, 1.0)
-            optimizer.step()
-            step += 1
-            done = progress(recipe, step, time.monotonic() - started)
-            losses.append(loss.item())
-            if step % 50 == 0:
-                rate = step * recipe.batch / (time.process_time() - cpu_started)
-                recent = sum(losses[-50:]) / 50
-                sys.stderr.write(f"step {step} ({done:.0%}) loss {recent:.4f} {rate:.0f} pairs/CPU-s\n")
-            if step % 200 == 0 or done >= 1:
-                header = {"recipe": json.dumps(asdict(recipe)), "step": str(step)}
-                save_adapters(model, output, header)
-            if done >= 1:
-                break
+    done, cpu_started, started = 0.0, time.process_time(), time.monotonic()
+    for step, batch in enumerate(stream(recipe, rows), start=1):
+        for group, rate in zip(optimizer.param_groups, (recipe.adapter_rate, recipe.head_rate), strict=True):
+            group["lr"] = rate * min(1.0, done / recipe.warmup + 0.02, (1 - done) / (1 - recipe.warmup))
+        loss = loss_of(model, batch, recipe)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_([item for group in optimizer.param_groups for item in group["params"]], 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+        done = progress(recipe, step, time.monotonic() - started)
+        if step % 50 == 0:
+            speed = step * recipe.batch / (time.process_time() - cpu_started)
+            sys.stderr.write(f"step {step} ({done:.0%}) loss {sum(losses[-50:]) / 50:.4f} {speed:.0f} pairs/CPU-s\n")
+        if step % 100 == 0 or done >= 1:
+            header = {"recipe": json.dumps(asdict(recipe)), "step": str(recipe.earlier_steps + step)}
+            save_adapters(model, output, header)
+        if done >= 1:
+            break
     return losses
 
 
@@ -141,14 +156,27 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--steps", type=int, default=standard.steps)
     parser.add_argument("--minutes", type=float, help="end by this wall time even if not all steps were taken")
+    parser.add_argument("--resume", type=Path, help="adapters of an earlier run to go on from")
+    parser.add_argument("--rate", type=float, default=standard.adapter_rate, help="highest learning rate")
     parser.add_argument("--rank", type=int, default=standard.rank)
     parser.add_argument("--seed", type=int, default=standard.seed)
     parser.add_argument("--without", nargs="*", default=[], metavar="SOURCE", help="sources to leave out of training")
     given = parser.parse_args()
+    earlier = 0
+    if given.resume is not None:
+        with safe_open(given.resume, "pt") as file:
+            earlier = int(file.metadata()["step"])
     recipe = Recipe(
-        steps=given.steps, minutes=given.minutes, rank=given.rank, seed=given.seed, without_sources=tuple(given.without)
+        seed=given.seed,
+        rank=given.rank,
+        steps=given.steps,
+        minutes=given.minutes,
+        adapter_rate=given.rate,
+        head_rate=given.rate * standard.head_rate / standard.adapter_rate,
+        without_sources=tuple(given.without),
+        earlier_steps=earlier,
     )
-    train(recipe, given.data, given.dev, given.output)
+    train(recipe, given.data, given.dev, given.output, given.resume)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from evaluators.groundedness.adapted import load_adapted
 from evaluators.groundedness.minilm import packaged_folder, packaged_tokenizer
 from evaluators.models import Loaded
 from evaluators.score import Sample
-from evaluators.training.data import Row, is_held_out, read_rows
+from evaluators.training.data import Row, document_key, is_held_out, read_rows
 
 Floats = NDArray[np.float64]
 FEATURES = ("whole", "weakest", "mean", "worst_token", "unseen_words", "unseen_pairs", "unseen_numbers", "worst_unseen")
@@ -82,8 +83,8 @@ def predicted(parameters: Floats, x: Floats) -> Floats:
     return np.asarray(special.expit(parameters[0] + x @ parameters[1:]))
 
 
-def leave_source_out(x: Floats, y: Floats, weight: Floats, groups: NDArray[np.str_]) -> Floats:
-    """Probability for each row from a layer fitted on all other groups."""
+def cross_fitted(x: Floats, y: Floats, weight: Floats, groups: NDArray[Any]) -> Floats:
+    """Probability for each row from a layer fitted on all other groups (sources, or folds of documents)."""
     out = np.zeros(len(y))
     for name in np.unique(groups):
         out[groups == name] = predicted(
@@ -120,7 +121,9 @@ def main() -> None:
     names, counts = np.unique(groups, return_counts=True)
     # The root: a source of ten rows must not weigh as much as one of three hundred.
     weight = np.array([1 / np.sqrt(dict(zip(names, counts, strict=True))[name]) for name in groups])
-    out_of_source = leave_source_out(x, y, weight, np.array(groups))
+    out_of_source = cross_fitted(x, y, weight, np.array(groups))
+    folds = np.array([int(document_key(row.context)[:8], 16) % 10 for row in rows])
+    out_of_document = cross_fitted(x, y, weight, folds)
     threshold = metrics.best_threshold(y, out_of_source)
     parameters = fit(x, y, weight)
     unseen = np.array([row.source not in sources for row in rows])
@@ -132,7 +135,8 @@ def main() -> None:
         "threshold": threshold,
         "figures": {
             "layer fitted on other sources": summary(groups, y, out_of_source, threshold),
-            "of these, sources never trained on": summary(
+            "layer fitted on other documents": summary(groups, y, out_of_document, threshold),
+            "sources that the verifier was not trained on": summary(
                 [name for name, kept in zip(groups, unseen, strict=True) if kept],
                 y[unseen],
                 out_of_source[unseen],
