@@ -6,11 +6,12 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from collectors.semconv.log_events import EVENT_NAMES, content_of_events, log_event
 from heliograph.clickhouse import client
 from heliograph.query.filters import SpanFilter, from_ns, put, union
 from heliograph.query.messages import Document, Message, parse_documents, parse_messages
@@ -193,6 +194,21 @@ LIMIT 1
 """
 
 
+# Senders of the older GenAI conventions put messages into log records that carry the ids of their span.
+EVENTS_OF_SPAN = """
+SELECT toUnixTimestamp64Nano(time) AS time_ns, event_name, body, attributes
+FROM log_records FINAL
+WHERE project_id = %(project_id)s AND trace_id = %(trace_id)s AND span_id = %(span_id)s AND event_name IN %(names)s
+    AND time >= fromUnixTimestamp64Nano(%(from_ns)s, 'UTC') AND time < fromUnixTimestamp64Nano(%(to_ns)s, 'UTC')
+ORDER BY time
+LIMIT %(limit)s
+"""
+# A conversation of more turns than this comes in messages, not in events.
+_MAX_EVENTS = 1_000
+# Log records of a call are written while it runs, by the same clock; a minute covers rounding and batching.
+_EVENT_MARGIN_NS = 60 * 10**9
+
+
 def list_spans(project_id: int, chosen: SpanFilter, *, cursor: str | None = None, limit: int = 50) -> Page[SpanRow]:
     """Return matching spans, newest first. Raises InvalidFilterError for a foreign cursor or limit."""
     check_limit(limit)
@@ -231,9 +247,26 @@ def get_span(project_id: int, trace_id: str, span_id: str) -> SpanDetail | None:
     links = zip(row.pop("link_traces"), row.pop("link_spans"), row.pop("link_attributes"), strict=True)
     for name in ("tags", "truncated", "gpu_uuids"):
         row[name] = tuple(row[name])
+    if not row["input"] and not row["output"]:
+        row |= _content_of_logs(project_id, row)
     return SpanDetail(
         **row, events=tuple(Event(*event) for event in events), links=tuple(Link(*link) for link in links)
     )
+
+
+def _content_of_logs(project_id: int, row: dict[str, Any]) -> dict[str, str]:
+    """Return the texts that log records say about a span, in whatever order they and the span came."""
+    parameters = {
+        "trace_id": row["trace_id"],
+        "span_id": row["span_id"],
+        "names": tuple(EVENT_NAMES),
+        "from_ns": row["start_ns"] - _EVENT_MARGIN_NS,
+        "to_ns": row["start_ns"] + (row["duration_ns"] or 0) + _EVENT_MARGIN_NS,
+        "limit": _MAX_EVENTS,
+    }
+    rows = client.query(project_id, EVENTS_OF_SPAN, parameters, tag="spans.log_events")
+    content = content_of_events(log_event(**event) for event in rows)
+    return {field.name: text for field in fields(content) if (text := getattr(content, field.name))}
 
 
 def _row(row: dict[str, Any]) -> SpanRow:

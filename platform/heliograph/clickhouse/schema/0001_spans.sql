@@ -121,8 +121,9 @@ CREATE TABLE IF NOT EXISTS spans
     INDEX received_at_range received_at TYPE minmax GRANULARITY 1,
     INDEX session_filter session_id TYPE bloom_filter(0.01) GRANULARITY 2,
     INDEX user_filter user_id TYPE bloom_filter(0.01) GRANULARITY 2,
-    INDEX input_words lower(input) TYPE tokenbf_v1(16384, 3, 0) GRANULARITY 2,
-    INDEX output_words lower(output) TYPE tokenbf_v1(16384, 3, 0) GRANULARITY 2
+    -- Wide enough not to saturate on a granule of prose: a rare word then reads the granules that hold it.
+    INDEX input_words lower(input) TYPE tokenbf_v1(65536, 3, 0) GRANULARITY 1,
+    INDEX output_words lower(output) TYPE tokenbf_v1(65536, 3, 0) GRANULARITY 1
 )
 ENGINE = MergeTree
 PARTITION BY toStartOfWeek(start_time, 1)

@@ -41,9 +41,11 @@ CREATE TABLE IF NOT EXISTS traces
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (project_id, trace_id)
-TTL toDateTime(end_time) + toIntervalDay(retention_days)
+-- By the start of its latest span: an end can be absurd.
+TTL arrayMax(minutes) + toIntervalDay(retention_days)
 -- The window: an insert that is sent again after an unknown outcome carries the same token and adds only what is missing.
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 1000;
+-- A page of a list reads single traces, so granules are small.
+SETTINGS index_granularity = 256, non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS traces_from_spans TO traces AS
 SELECT
