@@ -215,7 +215,7 @@ def _points(request: ExportMetricsServiceRequest) -> Iterator[Seen]:
         attributes = plain(resource.resource.attributes)
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
-                shape = metric.WhichOneof("data")
+                shape = str(metric.WhichOneof("data"))
                 data = getattr(metric, shape)
                 kind = "gauge" if shape == "gauge" else "counter" if data.is_monotonic else "updowncounter"
                 for point in data.data_points:

@@ -2,11 +2,13 @@
 
 import itertools
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.gpu_agent.support import h100s, until, uuid
+from tests.gpu_agent.support import environment, h100s, until, uuid
 
 
 def test_without_a_library_it_says_so_in_one_line_and_leaves_with_code_3(start):
@@ -141,16 +143,22 @@ def test_one_stuck_gpu_does_not_delay_the_other_seven(fake_nvml, scenario, start
     assert time.monotonic() - began < 10
 
 
-def test_mig_instances_come_and_go(fake_nvml, scenario, start, otlp):
-    world = scenario(h100s(2))
-    agent = start(fake_nvml, world)
-    until(lambda: otlp.points("hw.power", uuid(0)), why=lambda: agent.log)
-    instances = {"0.mig_mode": 1}
+def two_instances() -> dict[str, object]:
+    """GPU 0 cut into a 2g and a 3g instance, each with memory, activity and a process."""
+    instances: dict[str, object] = {"0.mig_mode": 1}
     for index, (gi, memory) in enumerate(((1, 19_968), (2, 40_192))):
         at = f"0.mig.{index}."
         instances |= {f"{at}uuid": f"MIG-{index}", f"{at}gi": gi, f"{at}ci": 0, f"{at}gpu_slices": 2 + index}
         instances |= {f"{at}compute_slices": 2 + index, f"{at}memory_mb": memory, f"{at}memory_total": memory << 20}
         instances |= {f"{at}memory_used": 1 << 30, f"{at}gpm.2": 50 + index, f"{at}process.0": "1:4096"}
+    return instances
+
+
+def test_mig_instances_come_and_go(fake_nvml, scenario, start, otlp):
+    world = scenario(h100s(2))
+    agent = start(fake_nvml, world)
+    until(lambda: otlp.points("hw.power", uuid(0)), why=lambda: agent.log)
+    instances = two_instances()
     world.change(instances)
     until(
         lambda: otlp.points("gpu.sm.activity", "MIG-1") and otlp.points("gpu.process.memory", "MIG-1"),
@@ -158,9 +166,6 @@ def test_mig_instances_come_and_go(fake_nvml, scenario, start, otlp):
     )
     assert otlp.last("gpu.sm.activity", "MIG-1") == pytest.approx(0.51)
     assert otlp.last("hw.gpu.memory.usage", "MIG-0") == 1 << 30
-    until(lambda: len(otlp.points("hw.gpu.memory.usage", "MIG-1")) > 40, why=lambda: agent.log)
-    # An instance that stays keeps its activity samples: only its first read has none (one more for a late timer).
-    assert len(otlp.points("gpu.sm.activity", "MIG-1")) >= len(otlp.points("hw.gpu.memory.usage", "MIG-1")) - 2
     assert not otlp.points("hw.gpu.utilization", "MIG-0")
     resource = otlp.points("hw.gpu.memory.usage", "MIG-1")[-1].resource
     assert resource["hw.parent"] == uuid(0)
@@ -172,6 +177,32 @@ def test_mig_instances_come_and_go(fake_nvml, scenario, start, otlp):
     time.sleep(0.5)
     assert len(otlp.points("hw.gpu.memory.usage", "MIG-1")) == count
     assert agent.stop() == 0
+
+
+TWO_ROUNDS = """
+import time
+from gpu_agent.metrics import SM_ACTIVITY, Interval
+from gpu_agent.nvml import NvmlProvider
+from gpu_agent.processes import ProcessTable
+provider = NvmlProvider(ProcessTable())
+provider.open()
+(device,) = provider.devices()
+device.read(Interval.SLOW)
+for _ in range(2):
+    device.read(Interval.MEDIUM)
+    sample = device.read(Interval.FAST)
+    time.sleep(0.12)
+print(*sorted(point.entity.uuid for point in sample.points if point.metric is SM_ACTIVITY))
+provider.close()
+"""
+
+
+def test_an_instance_that_stays_keeps_its_activity_samples(fake_nvml, scenario):
+    env = environment(fake_nvml, scenario(h100s(1) | two_instances()))
+    found = subprocess.run(
+        [sys.executable, "-c", TWO_ROUNDS], env=env, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.split() == [uuid(0), "MIG-0", "MIG-1"]
 
 
 def test_an_xid_is_a_log_record_and_a_counter_and_79_means_failed(fake_nvml, scenario, start, otlp):
