@@ -2,7 +2,7 @@
 
 InvalidFilterError, ValidationError, UserError   400, `errors` names the fields
 no or wrong key                                  401
-    a body over DATA_UPLOAD_MAX_MEMORY_SIZE          413
+a body over DATA_UPLOAD_MAX_MEMORY_SIZE          413
 CapacityError by time or memory                  422: the question is too large, ask a smaller one
 CapacityError otherwise, UnavailableError        503 with Retry-After
 anything else of the store, and our own faults   500, the cause in the log only
@@ -15,7 +15,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import serializers
-from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.exceptions import APIException, NotAuthenticated, NotFound, ValidationError
 from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.response import Response
 
@@ -26,6 +26,10 @@ CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = "5"
 # ClickHouse: TIMEOUT_EXCEEDED, TOO_SLOW, MEMORY_LIMIT_EXCEEDED, and the limits on rows and bytes read.
 _TOO_LARGE_CODES = frozenset({159, 160, 241, 158, 307, 396, 191})
+
+_HOW_TO_SIGN_IN = (
+    "Send the project's API key as x-api-key or Authorization: Bearer; Settings in the web application makes one."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +66,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, ValidationError):
         return problem(400, "The request is not valid.", list(_fields("", error.detail)))
     if isinstance(error, APIException):
-        response = problem(error.status_code, str(error.detail))
+        missing = isinstance(error, NotAuthenticated)
+        response = problem(error.status_code, _HOW_TO_SIGN_IN if missing else str(error.detail))
         challenge = getattr(error, "auth_header", None)
         if challenge:
             response["WWW-Authenticate"] = challenge
