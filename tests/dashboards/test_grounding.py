@@ -43,7 +43,9 @@ ENTRIES = [
 
 
 def sentences(reader: Client, project: Project, row: dict[str, Any]) -> list[tuple[str, bool, tuple[str, ...]]]:
-    answer = reader.get(reverse("trace", args=[project.slug, row["trace_id"]]), {"span": row["span_id"]})
+    page = reader.get(reverse("trace", args=[project.slug, row["trace_id"]]), {"span": row["span_id"]})
+    answer = reader.get(reverse("trace-evidence", args=[project.slug, row["trace_id"], row["span_id"]]))
+    assert [one.text for one in page.context["sentences"]] == [one.text for one in answer.context["sentences"]]
     return [(one.text, one.is_supported, one.evidence) for one in answer.context["sentences"]]
 
 

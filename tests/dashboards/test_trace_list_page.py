@@ -137,7 +137,7 @@ def test_hostile_texts_are_escaped(reader: Client, address: str, project: Projec
     hostile = '"><script>alert(1)</script>'
     store(
         project,
-        {name: hostile for name in ("service", "name", "release", "input_preview", "output_preview", "environment")},
+        dict.fromkeys(("service", "name", "release", "input_preview", "output_preview", "environment"), hostile),
     )
     page = reader.get(address).content.decode()
     assert hostile not in page

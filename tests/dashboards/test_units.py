@@ -38,10 +38,20 @@ def test_counts_are_scaled(value: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(Decimal("0.0042"), "$0.0042"), (Decimal("0.00000123"), "$0.00000123"), (1234, "$1,234")]
+    ("value", "text"),
+    [
+        (Decimal("0.0042"), "$0.0042"),
+        (Decimal("0.00000123"), "$0.00000123"),
+        (Decimal("0.000046875"), "$0.0000469"),
+        (1234, "$1,234"),
+    ],
 )
 def test_money_has_no_exponent(value: Decimal | int, text: str) -> None:
     assert strip_tags(units.usd(value)) == text
+
+
+def test_a_small_price_has_three_figures_too() -> None:
+    assert strip_tags(units.usd(Decimal("0.000046875"))) == "$0.0000469"
 
 
 def test_a_missing_number_is_a_dash_with_its_reason_and_never_zero() -> None:

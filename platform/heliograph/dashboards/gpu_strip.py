@@ -34,13 +34,19 @@ def _chart(
     window: tuple[int, int],
 ) -> Chart:
     values: dict[str, dict[int, float]] = {}
-    for number, one in enumerate(gpus):
+    for one in gpus:
         series = one.of(metric)
         if series:
-            values[f"GPU {number} {one.uuid[:12]}"] = {at // MS: value for at, value in series.points}
+            values[_label(one, gpus)] = {at // MS: value for at, value in series.points}
     times = sorted({at for points in values.values() for at in points})
     lines = [Series(label, _filled(times, points)) for label, points in values.items()]
     return Chart(f"gpu-{name}", title, unit, times, lines, window_ms=window, maximum=maximum)
+
+
+def _label(one: Gpu, gpus: tuple[Gpu, ...]) -> str:
+    """Return the beginning of the UUID, or all of it where two GPUs begin alike."""
+    short = one.uuid[:12]
+    return short if sum(other.uuid[:12] == short for other in gpus) == 1 else f"{one.uuid} {one.host}"
 
 
 def _filled(times: list[int], points: dict[int, float]) -> list[Value]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from heliograph.query.evaluation import EvaluationSpan, Watermark, spans_to_evaluate
 from heliograph.query.filters import from_ns
+from heliograph.query.messages import text_of
 from heliograph.query.scores import Score
 from heliograph.query.spans import SpanDetail
 
@@ -27,14 +28,22 @@ class Sentence:
     evidence: tuple[str, ...]
 
 
-def sentences(project_id: int, span: SpanDetail, given: Sequence[Score]) -> tuple[Sentence, ...]:
-    """Return the judged sentences of a span's answer; nothing where no verdict names sentences."""
-    judged = next((entries for score in given if score.name == NAME and (entries := _entries(score))), ())
-    read = _as_judged(project_id, span) if judged else None
+def sentences(span: SpanDetail, given: Sequence[Score]) -> tuple[Sentence, ...]:
+    """Return the judged sentences of a span's answer, without evidence; nothing where no verdict names sentences."""
+    return _sentences(given, text_of(span.output), "")
+
+
+def sentences_with_evidence(project_id: int, span: SpanDetail, given: Sequence[Score]) -> tuple[Sentence, ...]:
+    """Return the same with quotes of the documents, which have to be read from the store."""
+    read = _as_judged(project_id, span)
     if read is None:
-        return ()
-    context = SEPARATOR.join(document.content for document in read.documents)
-    found = (_sentence(entry, read.answer, context) for entry in judged[:MAX_SENTENCES])
+        return sentences(span, given)
+    return _sentences(given, read.answer, SEPARATOR.join(document.content for document in read.documents))
+
+
+def _sentences(given: Sequence[Score], answer: str, context: str) -> tuple[Sentence, ...]:
+    judged = next((entries for score in given if score.name == NAME and (entries := _entries(score))), [])
+    found = (_sentence(entry, answer, context) for entry in judged[:MAX_SENTENCES])
     return tuple(sentence for sentence in found if sentence is not None)
 
 

@@ -12,7 +12,7 @@ from heliograph.dashboards import gpu_strip
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.conversation import Conversation
 from heliograph.dashboards.failures import explained
-from heliograph.dashboards.grounding import sentences
+from heliograph.dashboards.grounding import sentences, sentences_with_evidence
 from heliograph.dashboards.waterfall import Row, rows
 from heliograph.query import gpu, scores
 from heliograph.query.spans import SpanDetail, SpanRow, get_span
@@ -60,6 +60,18 @@ def show_span(request: HttpRequest, project: Project, trace_id: str, span_id: st
     return render(request, "dashboards/_span.html", context | _span_context(project, trace, span_id, given))
 
 
+@explained
+@project_page
+def show_evidence(request: HttpRequest, project: Project, trace_id: str, span_id: str) -> HttpResponse:
+    """Show the judged sentences of a span with their evidence, as a fragment that the page asks for by itself."""
+    span = get_span(project.pk, trace_id.lower(), span_id)
+    if span is None:
+        raise Http404
+    given = scores.of_span(scores.of_trace(project.pk, span.trace_id), span.span_id)
+    context = {"sentences": sentences_with_evidence(project.pk, span, given), "has_evidence": True}
+    return render(request, "dashboards/_sentences.html", context)
+
+
 def _chosen_span(request: HttpRequest, trace: Trace, waterfall: list[Row]) -> str:
     wanted = request.GET.get("span", "").lower()
     if any(span.span_id == wanted for span in trace.spans):
@@ -86,7 +98,7 @@ def _span_context(project: Project, trace: Trace, span_id: str, given: list[scor
         "span": span,
         "conversation": Conversation.of(span),
         "span_scores": span_scores,
-        "sentences": sentences(project.pk, span, span_scores),
+        "sentences": sentences(span, span_scores),
         "timings": _timings(span),
         "attributes": sorted((key, _pretty(value)) for key, value in span.attributes.items()),
         "resource": sorted(span.resource.items()),

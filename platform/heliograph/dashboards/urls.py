@@ -18,6 +18,9 @@ urlpatterns = [
     path("p/<slug:slug>/traces", traces.show, name="traces"),
     path("p/<slug:slug>/traces/<str:trace_id>", trace.show, name="trace"),
     path("p/<slug:slug>/traces/<str:trace_id>/spans/<str:span_id>", trace.show_span, name="trace-span"),
+    path(
+        "p/<slug:slug>/traces/<str:trace_id>/spans/<str:span_id>/evidence", trace.show_evidence, name="trace-evidence"
+    ),
     path("p/<slug:slug>/evaluations", evaluations.show, name="evaluations"),
     path("p/<slug:slug>/evaluations/drift", evaluations.request_drift, name="evaluations-drift"),
     path("p/<slug:slug>/evaluations/regression", evaluations.request_regression, name="evaluations-regression"),

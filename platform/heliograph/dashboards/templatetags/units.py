@@ -24,7 +24,7 @@ def three_figures(value: Number) -> str:
     if magnitude >= 100:
         return f"{number:,.0f}"
     text = f"{number:.3g}"
-    return text if "e" not in text else f"{number:.10f}".rstrip("0")
+    return text if "e" not in text else f"{float(text):.12f}".rstrip("0")
 
 
 def scaled(value: Number, steps: tuple[tuple[float, str], ...]) -> str:
@@ -45,6 +45,11 @@ _COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
 
 
+def known(value: Number | str | None) -> Number | None:
+    """Return the number; None also for the '' that Django's templates make of a key which a JSON result lacks."""
+    return None if isinstance(value, str) else value
+
+
 def missing(reason: str = "not reported") -> SafeString:
     """Return the en dash that stands for a number that is not known."""
     return format_html('<span class="muted" title="{}">–</span>', reason)
@@ -55,47 +60,47 @@ def _shown(text: str, exact: str) -> SafeString:
 
 
 @register.filter
-def duration(nanoseconds: Number | None, reason: str = "not reported") -> SafeString:
+def duration(nanoseconds: Number | str | None, reason: str = "not reported") -> SafeString:
     """Nanoseconds as 842 ms or 1.24 s."""
-    if nanoseconds is None:
+    if (nanoseconds := known(nanoseconds)) is None:
         return missing(reason)
     return _shown(scaled(nanoseconds, _DURATIONS), f"{int(nanoseconds):,} ns")
 
 
 @register.filter
-def count(value: Number | None, reason: str = "not reported") -> SafeString:
+def count(value: Number | str | None, reason: str = "not reported") -> SafeString:
     """A count as 12.3 k."""
-    if value is None:
+    if (value := known(value)) is None:
         return missing(reason)
     return _shown(scaled(value, _COUNTS), f"{value:,}")
 
 
 @register.filter
-def size(value: Number | None) -> SafeString:
+def size(value: Number | str | None) -> SafeString:
     """Bytes as 1.8 GB."""
-    return missing() if value is None else _shown(scaled(value, _BYTES), f"{int(value):,} B")
+    return missing() if (value := known(value)) is None else _shown(scaled(value, _BYTES), f"{int(value):,} B")
 
 
 @register.filter
-def usd(value: Number | None, reason: str = "no price is known for this model") -> SafeString:
+def usd(value: Number | str | None, reason: str = "no price is known for this model") -> SafeString:
     """US dollars as $0.0042."""
-    if value is None:
+    if (value := known(value)) is None:
         return missing(reason)
     return _shown(f"${three_figures(value)}", f"${value} (USD, list price)")
 
 
 @register.filter
-def percent(share: Number | None, reason: str = "nothing to divide") -> SafeString:
+def percent(share: Number | str | None, reason: str = "nothing to divide") -> SafeString:
     """A share from 0 to 1 as 71 %."""
-    if share is None:
+    if (share := known(share)) is None:
         return missing(reason)
     return _shown(f"{three_figures(float(share) * 100)} %", f"{share}")
 
 
 @register.filter
-def change(ratio: Number | None) -> SafeString:
+def change(ratio: Number | str | None) -> SafeString:
     """A relative change as 12 %, or as a factor where per cent would be hard to read: × 25."""
-    if ratio is None:
+    if (ratio := known(ratio)) is None:
         return missing("the period before has nothing to compare with")
     exact = f"{float(ratio) * 100:+,.1f} %"
     return _shown(
@@ -104,9 +109,9 @@ def change(ratio: Number | None) -> SafeString:
 
 
 @register.filter
-def figure(value: Number | None, reason: str = "not reported") -> SafeString:
+def figure(value: Number | str | None, reason: str = "not reported") -> SafeString:
     """A plain number with three significant figures."""
-    return missing(reason) if value is None else _shown(three_figures(value), str(value))
+    return missing(reason) if (value := known(value)) is None else _shown(three_figures(value), str(value))
 
 
 @register.filter

@@ -1,0 +1,91 @@
+"""Every address of the pages, as a stranger, as a member of another organisation, and as a viewer."""
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, reverse
+
+from heliograph.accounts.models import ApiKey, Membership, Organization, Project
+from heliograph.dashboards.urls import urlpatterns
+from heliograph.evals.models import Run
+from tests.dashboards.conftest import Signed
+from tests.query.rows import new_trace_id, span, store_spans
+
+pytestmark = pytest.mark.usefixtures("store")
+OPEN = {"home", "login", "login-link", "logout"}
+# What changes something of the project, and so is for owners and editors.
+CHANGING = {"evaluations-drift", "evaluations-regression", "settings-create-key", "settings-revoke-key"}
+# What a POST changes of the reader alone.
+OWN = {"settings-password"}
+PAGES = sorted(str(pattern.name) for pattern in urlpatterns if isinstance(pattern, URLPattern)) if urlpatterns else []
+
+
+@pytest.fixture
+def addresses(project: Project) -> dict[str, str]:
+    """The address of every page of the project, each to something that exists."""
+    row = span(new_trace_id(), 1)
+    store_spans(project.pk, row)
+    run = Run.objects.create(project=project, kind=Run.Kind.DRIFT)
+    key, _ = ApiKey.issue(project, "theirs")
+    extra: dict[str, list[object]] = {
+        "trace": [row["trace_id"]],
+        "trace-span": [row["trace_id"], row["span_id"]],
+        "trace-evidence": [row["trace_id"], row["span_id"]],
+        "evaluations-run": [run.pk],
+        "settings-revoke-key": [key.pk],
+    }
+    return {name: reverse(name, args=[project.slug, *extra.get(name, [])]) for name in PAGES if name not in OPEN}
+
+
+def call(client: Client, name: str, address: str) -> HttpResponse:
+    return client.post(address) if name in CHANGING | OWN else client.get(address)
+
+
+def test_every_address_is_either_open_or_of_a_project(addresses: dict[str, str]) -> None:
+    assert set(addresses) | OPEN == set(PAGES)
+    assert all("/p/" in address for address in addresses.values())
+
+
+def test_a_stranger_is_led_to_signing_in_from_everywhere(addresses: dict[str, str]) -> None:
+    for name, address in addresses.items():
+        answer = call(Client(), name, address)
+        assert (answer.status_code, answer["location"]) == (302, f"{reverse('login')}?next={address}"), name
+
+
+def test_a_member_of_another_organisation_finds_nothing_anywhere(addresses: dict[str, str], signed_in: Signed) -> None:
+    globex = signed_in("owner", Organization.objects.create(name="Globex"))
+    assert {name: call(globex, name, address).status_code for name, address in addresses.items()} == dict.fromkeys(
+        addresses, 404
+    )
+    assert Run.objects.count() == 1
+    assert ApiKey.objects.filter(revoked_at=None).count() == 1
+
+
+def test_a_viewer_looks_at_everything_and_changes_nothing(addresses: dict[str, str], signed_in: Signed) -> None:
+    viewer = signed_in(Membership.Role.VIEWER)
+    found = {name: call(viewer, name, address).status_code for name, address in addresses.items() if name not in OWN}
+    assert found == {name: 403 if name in CHANGING else 200 for name in found}
+    assert Run.objects.count() == 1
+    assert ApiKey.objects.filter(revoked_at=None).count() == 1
+
+
+@pytest.mark.parametrize("role", [Membership.Role.OWNER, Membership.Role.EDITOR])
+def test_owners_and_editors_may_open_and_change(addresses: dict[str, str], signed_in: Signed, role: str) -> None:
+    member = signed_in(role)
+    # An empty form is refused at its fields, a key is revoked.
+    expected = dict.fromkeys(CHANGING | OWN, 422) | {"settings-revoke-key": 302}
+    found = {name: call(member, name, address).status_code for name, address in addresses.items()}
+    assert found == {name: expected.get(name, 200) for name in found}
+
+
+def test_what_changes_something_is_not_done_by_following_a_link(addresses: dict[str, str], reader: Client) -> None:
+    for name in CHANGING | OWN:
+        assert reader.get(addresses[name]).status_code == 405
+
+
+def test_a_form_from_another_site_is_refused(addresses: dict[str, str], signed_in: Signed) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = signed_in().cookies
+    for name in CHANGING | OWN:
+        assert strict.post(addresses[name]).status_code == 403
+    assert Run.objects.count() == 1
