@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import BertForSequenceClassification
+
+# Run as a script, this file's own folder comes first and this file would be what `import evaluators` finds.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from evaluators.groundedness import groundedness, metrics, offline
 from evaluators.groundedness.lexical import Vocabulary
@@ -107,10 +111,11 @@ def values_of(scorer: GroundednessScorer, samples: Sequence[Sample]) -> list[flo
 
 
 def repeatability(samples: Sequence[Sample]) -> str:
-    """The largest difference between scores of one sample, alone and in batches, and between number formats."""
-    wide = [score.value for score in groundedness(device="cpu")(samples)]
-    narrow = [score.value for score in groundedness(device="cpu", batch_tokens=1)(samples)]
-    gap = max(abs(a - b) for a, b in zip(wide, narrow, strict=True) if a is not None and b is not None)
+    """The largest difference between the score of a sample alone and among others."""
+    scorer = groundedness(device="cpu")
+    together = [score.value for score in scorer(samples)]
+    alone = [scorer([sample])[0].value for sample in samples]
+    gap = max(abs(a - b) for a, b in zip(together, alone, strict=True) if a is not None and b is not None)
     return f"same sample alone and in a batch: largest difference {gap:.1e} over {len(samples)} samples"
 
 

@@ -51,6 +51,11 @@ def padded(length: int) -> int:
     return max(BUCKET, -(-length // BUCKET) * BUCKET)
 
 
+def filled(batch: list[Item], size: int) -> list[Item]:
+    """`batch` with its last item repeated until it has `size` items."""
+    return batch + batch[-1:] * (size - len(batch))
+
+
 def batches(lengths: Sequence[int], token_budget: int) -> Iterator[tuple[int, list[int]]]:
     """(padded length, indexes) so that rows x padded length stays within the budget, longest first.
 
@@ -70,20 +75,26 @@ def run_batched(
     compute: Callable[[list[Item], int], list[Result]],
     token_budget: int,
     stats: Stats,
+    fixed: bool = False,
 ) -> list[Result]:
     """`compute(items, padded length)` for every item, results in the order of `items`.
+
+    With `fixed`, batches of one padded length all have the same number of rows, the last one filled up with copies:
+    in bfloat16 a matrix product rounds differently for another number of rows, and a score would depend on it.
 
     A batch that runs out of device memory is halved and tried again; one item that does not fit alone raises.
     """
     results: dict[int, Result] = {}
     for length, indexes in batches(lengths, token_budget):
         started = time.perf_counter()
-        found = _halving([items[index] for index in indexes], length, compute, stats)
+        batch = [items[index] for index in indexes]
+        size = max(1, token_budget // length) if fixed else len(batch)
+        found = _halving(filled(batch, size), length, compute, stats)[: len(batch)]
         stats.seconds += time.perf_counter() - started
         stats.pairs += len(indexes)
         stats.batches += 1
         stats.tokens += sum(lengths[index] for index in indexes)
-        stats.padded_tokens += length * len(indexes)
+        stats.padded_tokens += length * size
         stats.lengths[length] += len(indexes)
         results.update(zip(indexes, found, strict=True))
     return [results[index] for index in range(len(items))]

@@ -33,6 +33,8 @@ CALIBRATION = WEIGHTS / "groundedness-minilm.json"
 GROUP_CHARS = 480
 # Trained on pairs of up to 224 tokens; a long claim gets some more, so that it does not crowd out its own evidence.
 READ_TOKENS = 384
+# Tokens of a batch in bfloat16, whatever was asked for: scores must not depend on that. A core is busy with this many.
+TILE_TOKENS = 512
 # Beyond this it would, or be cut itself (the longer text is cut first, down to half): the answer is then not judged.
 MAX_CLAIM_TOKENS = 188
 
@@ -115,7 +117,7 @@ def _features(item: _Plan, readings: Sequence[Reading]) -> dict[str, float]:
 
 @dataclass(slots=True)
 class OfflineBackend:
-    """Reads pairs in batches of at most `batch_tokens` padded tokens."""
+    """Reads pairs in batches of at most `batch_tokens` padded tokens; in bfloat16, of TILE_TOKENS."""
 
     loaded: Loaded
     calibration: Calibration
@@ -164,7 +166,9 @@ class OfflineBackend:
         tokens = tokenize([(pair.premise, pair.text) for pair in pairs], READ_TOKENS)
         items = [(item, pair.claim_start) for item, pair in zip(tokens, pairs, strict=True)]
         lengths = [len(item.ids) for item in tokens]
-        return run_batched(items, lengths, self._compute, self.batch_tokens, self.stats)
+        if self.loaded.dtype == torch.float32:
+            return run_batched(items, lengths, self._compute, self.batch_tokens, self.stats)
+        return run_batched(items, lengths, self._compute, TILE_TOKENS, self.stats, fixed=True)
 
     @torch.inference_mode()
     def _compute(self, items: list[tuple[Tokens, int]], length: int) -> list[Reading]:
@@ -187,7 +191,7 @@ def too_long(sentences: Sequence[Reading]) -> str | None:
 
 @lru_cache(maxsize=1)
 def packaged_revision() -> str:
-    return hash_files([packaged_folder() / "model.safetensors", ADAPTERS])
+    return hash_files([packaged_folder() / "model.safetensors", ADAPTERS, CALIBRATION])
 
 
 def _load(device: torch.device, dtype: torch.dtype) -> Loaded:
@@ -198,6 +202,8 @@ def _load(device: torch.device, dtype: torch.dtype) -> Loaded:
 
 
 def load(device: torch.device, dtype: torch.dtype, batch_tokens: int) -> OfflineBackend:
-    """The offline default on `device`."""
-    loaded = CACHE.get(("offline", device, dtype), lambda: _load(device, dtype))
+    """The offline default on `device`: bfloat16 on a CPU that has it, else fp32, which for 22 M parameters no GPU
+    feels, so that a score there is the same as without one."""
+    chosen = dtype if device.type == "cpu" else torch.float32
+    loaded = CACHE.get(("offline", device, chosen), lambda: _load(device, chosen))
     return OfflineBackend(loaded, Calibration.read(CALIBRATION), batch_tokens)

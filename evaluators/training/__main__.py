@@ -93,7 +93,8 @@ def progress(recipe: Recipe, step: int, elapsed_s: float) -> float:
 def prepare(recipe: Recipe, resume: Path | None) -> tuple[AdaptedVerifier, torch.optim.AdamW]:
     """The model with its adapters, and an optimizer over (adapters, heads)."""
     torch.manual_seed(recipe.seed)
-    model = AdaptedVerifier(load_encoder(packaged_folder(), torch.bfloat16))  # frozen; what is trained is fp32
+    # The frozen weights and activations are bfloat16, what is trained is fp32.
+    model = AdaptedVerifier(load_encoder(packaged_folder(), torch.bfloat16, "eager"))
     add_adapters(model, recipe.rank)
     if resume is not None:
         model.load_state_dict({name: item.float() for name, item in load_file(resume).items()}, strict=False)

@@ -40,6 +40,19 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does():
     assert stats.halvings >= 3
 
 
+def test_fixed_batches_have_as_many_rows_whoever_is_in_them():
+    seen, stats = [], Stats()
+
+    def compute(batch, length):
+        seen.append((len(batch), length))
+        return batch
+
+    found = run_batched(list(range(5)), [20] * 5, compute, 96, stats, fixed=True)
+    assert found == list(range(5))
+    assert seen == [(3, 32), (3, 32)]
+    assert stats.padding_waste == pytest.approx(1 - 100 / 192)
+
+
 def test_one_item_that_does_not_fit_alone_is_not_hidden():
     def compute(batch, length):
         raise torch.OutOfMemoryError("no memory")

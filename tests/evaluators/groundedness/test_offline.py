@@ -99,8 +99,8 @@ def test_the_same_input_scores_the_same_whatever_the_batch(scorer):
     samples = [sample(text, TOWER * times) for text in GROUNDED + WRONG for times in (1, 2, 5)]
     together = [score.value for score in scorer(samples)]
     narrow = groundedness(device="cpu", batch_tokens=1)
-    assert [score.value for score in narrow(samples)] == pytest.approx(together, abs=1e-3)
-    assert [score.value for score in scorer(samples[::-1])][::-1] == pytest.approx(together, abs=1e-3)
+    assert [score.value for score in narrow(samples)] == pytest.approx(together, abs=1e-6)
+    assert [score.value for score in scorer(samples[::-1])][::-1] == pytest.approx(together, abs=1e-6)
 
 
 def test_bfloat16_and_float32_agree_on_the_verdicts(scorer, monkeypatch):

@@ -90,7 +90,7 @@ def test_the_clock_ends_a_run_that_the_steps_do_not():
 
 def test_untrained_adapters_change_nothing_and_trained_ones_come_back_as_saved(tmp_path):
     torch.manual_seed(3)
-    model = AdaptedVerifier(load_encoder(packaged_folder(), torch.float32)).eval()
+    model = AdaptedVerifier(load_encoder(packaged_folder(), torch.float32, "sdpa")).eval()
     inputs, _ = collate(tokenize([("Rome is old.", "Rome is new.")], 64), 32)
     plain = model(**inputs)[0]
     add_adapters(model, 4)
@@ -106,7 +106,7 @@ def test_untrained_adapters_change_nothing_and_trained_ones_come_back_as_saved(t
 
 
 def test_adapters_of_another_architecture_are_refused(tmp_path):
-    model = AdaptedVerifier(load_encoder(packaged_folder(), torch.float32))
+    model = AdaptedVerifier(load_encoder(packaged_folder(), torch.float32, "sdpa"))
     add_adapters(model, 2)
     model.register_parameter("stray", torch.nn.Parameter(torch.zeros(2)))
     save_adapters(model, tmp_path / "a.safetensors", {})
