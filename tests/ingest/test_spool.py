@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.ingest.exports import Export
@@ -21,18 +21,17 @@ def spool(tmp_path) -> Spool:
 
 def test_a_group_is_read_back_as_it_was_written_in_the_order_of_arrival(spool):
     groups = [[an_export(b"1"), an_export(b"2", project_id=7)], [an_export(b"")], [an_export(bytes(range(256)))]]
-    for number, group in enumerate(groups):
-        spool.append(group, token=str(number))
+    for group in groups:
+        spool.append(group)
     read = [spool.read(path) for path in spool.files()]
     assert [group.exports for group in read] == groups
-    assert [group.token for group in read] == ["0", "1", "2"]
     assert not any(group.damage for group in read)
 
 
 def test_a_full_spool_refuses_and_keeps_what_it_has(spool):
-    spool.append([an_export(bytes(60_000))], token="")
+    spool.append([an_export(bytes(60_000))])
     with pytest.raises(SpoolFull, match="HELIOGRAPH_SPOOL_MAX_BYTES"):
-        spool.append([an_export(bytes(60_000))], token="")
+        spool.append([an_export(bytes(60_000))])
     assert len(spool.files()) == 1
 
 
@@ -40,14 +39,15 @@ def test_a_spool_that_cannot_be_written_refuses(spool):
     (spool.folder / DEAD_LETTERS).rmdir()
     spool.folder.rmdir()
     with pytest.raises(SpoolFull, match="cannot be written"):
-        spool.append([an_export()], token="")
+        spool.append([an_export()])
 
 
+@settings(deadline=None)  # a shared disk and shared cores have bad moments
 @given(cut=st.integers(min_value=0, max_value=500))
 def test_of_a_torn_file_everything_before_the_tear_is_read(tmp_path_factory, cut):
     spool = Spool(tmp_path_factory.mktemp("torn"), max_bytes=100_000)
     exports = [an_export(bytes(100)), an_export(bytes(100))]
-    spool.append(exports, token="t")
+    spool.append(exports)
     [path] = spool.files()
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) - cut])
@@ -56,10 +56,11 @@ def test_of_a_torn_file_everything_before_the_tear_is_read(tmp_path_factory, cut
     assert bool(group.damage) == bool(cut)
 
 
+@settings(deadline=None)  # a shared disk and shared cores have bad moments
 @given(position=st.integers(min_value=8, max_value=400), bit=st.integers(min_value=0, max_value=7))
 def test_a_flipped_bit_is_recognised_by_the_checksum(tmp_path_factory, position, bit):
     spool = Spool(tmp_path_factory.mktemp("flipped"), max_bytes=100_000)
-    spool.append([an_export(bytes(300))], token="t")
+    spool.append([an_export(bytes(300))])
     [path] = spool.files()
     data = bytearray(path.read_bytes())
     data[position] ^= 1 << bit

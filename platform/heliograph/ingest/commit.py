@@ -4,8 +4,8 @@ Three things keep a row from being stored twice:
 - a span that is in the store already is dropped (`duplicates`), under a lock that all ingest processes share, so that
   nobody inserts it between the look-up and the insert;
 - each insert carries a token made of its rows, and ClickHouse drops an insert whose token it has seen, in the table and
-  in each materialized view on its own. So an insert whose outcome is unknown (the store died in the middle of it) is
-  sent again with the same token, and only what is missing is added;
+  in each materialized view on its own. So where the store died in the middle of an insert, it is sent again at replay
+  with the same token, and only what is missing is added;
 - metric points and log records replace themselves by their sorting key.
 """
 
@@ -44,16 +44,13 @@ class Committer:
         # Opened here, by this committer alone: flock then also excludes the other threads of this process.
         self._lock = (folder / f"commit-{signal.name}.lock").open("ab")
         self._recent = duplicates.RecentKeys()
-        # The token of the latest insert that was tried: the spool keeps it where the outcome is unknown.
-        self.tried_token = ""
 
-    def store(self, group: Sequence[Batch], tried_token: str = "") -> None:
+    def store(self, group: Sequence[Batch], *, is_replay: bool = False) -> None:
         """Store all rows of a group that are not there yet.
 
-        `tried_token` names an earlier insert of this group with an unknown outcome. Raises `errors.StoreError`,
-        and then nothing of the group counts as stored.
+        `is_replay` says that an earlier insert of this group may be half done. Raises `errors.StoreError`, and then
+        nothing of the group counts as stored.
         """
-        self.tried_token = tried_token
         columns = merge(group)
         if not columns:
             return
@@ -61,8 +58,9 @@ class Committer:
             client.insert(self.signal.table, columns)
             return
         with self._locked():
-            for insert in self._missing(columns, tried_token):
-                self.tried_token = insert.token
+            # What was tried for this group was tried after it had arrived; an older insert's token may be forgotten.
+            tried_after_ns = min(batch.export.received_ns for batch in group) if is_replay else None
+            for insert in self._missing(columns, tried_after_ns):
                 client.insert(self.signal.table, insert.columns, token=insert.token)
                 self._recent.add(insert.keys)
 
@@ -78,7 +76,7 @@ class Committer:
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
-    def _missing(self, columns: Columns, tried_token: str) -> list[Insert]:
+    def _missing(self, columns: Columns, tried_after_ns: int | None) -> list[Insert]:
         """Return what is to be inserted: the rows that are new, and those of an earlier try that may be half done."""
         keys = list(map(duplicates.key_of, columns["project_id"], columns["trace_id"], columns["span_id"]))
         first_places = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
@@ -87,25 +85,17 @@ class Committer:
             first_places[key] == place and key not in stored and key not in self._recent
             for place, key in enumerate(keys)
         ]
-        inserts = []
-        if tried_token:
-            by_insert: defaultdict[int, list[str]] = defaultdict(list)
-            for key, received_us in stored.items():
-                if key in first_places:
-                    by_insert[received_us].append(key)
-            for found in by_insert.values():
-                # Rows stored in one insert share their `received_at`, so these are the earlier try, and its views may
-                # lack them.
-                if duplicates.token_of(found) == tried_token:
-                    places = set(found)
-                    again = [key in places and first_places[key] == place for place, key in enumerate(keys)]
-                    inserts.append(_insert_of(columns, keys, again))
-                    log.warning("an insert of %d spans may be half done and is completed", len(found))
         new = _insert_of(columns, keys, is_new)
-        dropped = len(keys) - len(new.keys)
-        if dropped and not tried_token:
-            metrics.ingest_duplicates.add(dropped)
-        return [*inserts, new] if new.keys else inserts
+        inserts = [new] if new.keys else []
+        if tried_after_ns is not None:
+            own = {key: us for key, us in stored.items() if key in first_places and us * 1_000 >= tried_after_ns}
+            for found in _earlier_inserts(own):
+                again = [key in found and first_places[key] == place for place, key in enumerate(keys)]
+                inserts.append(_insert_of(columns, keys, again))
+                log.warning("an insert of %d spans may be half done and is completed", len(found))
+        elif len(new.keys) < len(keys):
+            metrics.ingest_duplicates.add(len(keys) - len(new.keys))
+        return inserts
 
     def _look_up(self, columns: Columns, keys: list[str]) -> dict[str, int]:
         places: defaultdict[int, list[int]] = defaultdict(list)
@@ -133,6 +123,17 @@ def merge(group: Sequence[Batch]) -> Columns:
         for batch in filled:
             merged += batch.decoded.columns[name]
     return columns
+
+
+def _earlier_inserts(stored: dict[str, int]) -> list[set[str]]:
+    """Return those of the stored spans that one earlier insert brought, and nothing else: its token is theirs."""
+    by_insert: defaultdict[int, set[str]] = defaultdict(set)
+    for key, received_us in stored.items():
+        by_insert[received_us].add(key)
+    if not by_insert:
+        return []
+    sizes = duplicates.sizes_of_inserts(by_insert)
+    return [found for received_us, found in by_insert.items() if sizes[received_us] == len(found)]
 
 
 def _insert_of(columns: Columns, keys: list[str], wanted: list[bool]) -> Insert:

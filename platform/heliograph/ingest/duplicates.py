@@ -25,6 +25,14 @@ WHERE project_id = %(project_id)s
   AND (%(any_span)s OR span_id IN %(span_ids)s)
 """
 
+# All rows of one insert have the same `received_at`, whatever their project.
+_SIZES = """
+SELECT toUnixTimestamp64Micro(received_at) AS received_us, count() AS spans
+FROM spans
+WHERE received_at IN (SELECT fromUnixTimestamp64Micro(arrayJoin(%(received_us)s::Array(Int64)), 'UTC'))
+GROUP BY received_us
+"""
+
 
 def key_of(project_id: int, trace_id: str, span_id: str) -> str:
     """Return the text that identifies a span."""
@@ -74,6 +82,12 @@ def stored_spans(
         for trace_id, span_id, received_us in zip(*rows.values(), strict=True):
             found[key_of(project_id, trace_id, span_id)] = received_us
     return found
+
+
+def sizes_of_inserts(received_us: Iterable[int]) -> dict[int, int]:
+    """Return how many spans the inserts of these times brought. Raises StoreError."""
+    rows = client.execute_unscoped(_SIZES, {"received_us": list(received_us)}, tag="ingest.sizes_of_inserts")
+    return {row["received_us"]: row["spans"] for row in rows}
 
 
 def token_of(keys: Iterable[str]) -> str:

@@ -70,7 +70,7 @@ class Replayer:
         batches = self._decode(group)
         if batches:
             # One group is of one signal, as it came from one writer.
-            self._store(batches, group.token)
+            self._store(batches)
             metrics.ingest_replayed.add(len(batches), {metrics.SIGNAL: batches[0].export.signal})
         if group.damage:
             log.error("spool file %s: %s", path.name, group.damage)
@@ -88,17 +88,17 @@ class Replayer:
                 self._set_aside(export, refusal.message, refusal.reason)
         return batches
 
-    def _store(self, batches: list[Batch], token: str) -> None:
+    def _store(self, batches: list[Batch]) -> None:
         committer = self._committers[batches[0].export.signal]
         try:
-            committer.store(batches, token)
+            committer.store(batches, is_replay=True)
         except StoreError as error:
             if is_away(error):
                 raise
             if len(batches) > 1:
                 log.warning("the store refuses %d spooled requests, each is tried alone: %s", len(batches), error)
                 for batch in batches:
-                    self._store([batch], "")
+                    self._store([batch])
                 return
             self._set_aside(batches[0].export, str(error), "refused_by_store")
 

@@ -7,7 +7,7 @@ there as a whole or not at all. A file is
     record = length of header (u32), length of body (u32), CRC-32 (u32), header, body
 
 with little-endian numbers, a JSON header, and the CRC over header and body. The first record is about the group
-(its `token` and how many follow), each other one is a request with its body as it came. File names sort in the order
+(how many follow), each other one is a request with its body as it came. File names sort in the order
 of arrival.
 """
 
@@ -38,10 +38,9 @@ class SpoolFull(Exception):  # noqa: N818  (a state of the spool, answered with 
 
 @dataclass(frozen=True, slots=True)
 class SpooledGroup:
-    """One file; `token` names the insert that was tried ('' for none), `damage` says what could not be read."""
+    """One file; `damage` says what could not be read of it, '' for nothing."""
 
     path: Path
-    token: str
     exports: list[Export]
     damage: str
 
@@ -55,12 +54,12 @@ class Spool:
         self._numbers = itertools.count()
         (folder / DEAD_LETTERS).mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def append(self, exports: Sequence[Export], token: str) -> None:
+    def append(self, exports: Sequence[Export]) -> None:
         """Write one group to the disk itself; when this returns, it survives kill -9 and loss of power.
 
         Raises SpoolFull.
         """
-        data = _file_of(exports, token)
+        data = _file_of(exports)
         # Width 20 keeps the order of names the order of time; the process id keeps two processes apart.
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}{_SUFFIX}"
         try:
@@ -90,7 +89,6 @@ class Spool:
     def read(self, path: Path) -> SpooledGroup:
         """Return what a file holds; of a damaged one, everything up to the damage."""
         data = path.read_bytes()
-        token = ""
         exports: list[Export] = []
         position = len(MAGIC)
         damage = ""
@@ -98,13 +96,12 @@ class Spool:
             if not data.startswith(MAGIC):
                 raise ValueError("it does not begin as a spool file does")
             head, _, position = _read_record(data, position)
-            token = head["token"]
             while len(exports) < head["exports"]:
                 header, body, position = _read_record(data, position)
                 exports.append(Export(**header, body=body))
         except (struct.error, ValueError) as error:
             damage = f"damaged at byte {position}: {error}"
-        return SpooledGroup(path, token, exports, damage)
+        return SpooledGroup(path, exports, damage)
 
     def remove(self, path: Path) -> None:
         """Forget a group that is stored. Lost power may bring it back; its spans are then found stored and dropped."""
@@ -113,7 +110,7 @@ class Spool:
     def set_aside(self, export: Export, reason: str) -> None:
         """Keep a request that can never be stored, with the reason, where a person finds it."""
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
-        _write_durably(self.folder / DEAD_LETTERS / f"{name}{_SUFFIX}", _file_of([export], ""))
+        _write_durably(self.folder / DEAD_LETTERS / f"{name}{_SUFFIX}", _file_of([export]))
         note = {"reason": reason, "signal": export.signal, "project_id": export.project_id}
         _write_durably(self.folder / DEAD_LETTERS / f"{name}.json", json.dumps(note).encode())
 
@@ -142,9 +139,8 @@ class Spool:
                 draft.unlink(missing_ok=True)
 
 
-def _file_of(exports: Sequence[Export], token: str) -> bytes:
-    head = {"token": token, "exports": len(exports)}
-    return MAGIC + _record(head, b"") + b"".join(_record_of(export) for export in exports)
+def _file_of(exports: Sequence[Export]) -> bytes:
+    return MAGIC + _record({"exports": len(exports)}, b"") + b"".join(_record_of(export) for export in exports)
 
 
 def _record_of(export: Export) -> bytes:

@@ -119,13 +119,13 @@ class Writer:
         started = time.perf_counter()
         attributes = {metrics.SIGNAL: self._committer.signal.name}
         if not self._gate.is_open:
-            return self._keep_on_disk(group, "")
+            return self._keep_on_disk(group)
         try:
             self._committer.store(group)
         except StoreError as error:
             if is_away(error):
                 self._gate.close(error)
-                return self._keep_on_disk(group, self._committer.tried_token)
+                return self._keep_on_disk(group)
             if len(group) > 1:
                 # One batch that the store refuses must not cost the others: each goes alone.
                 log.warning("the store refuses a group of %d requests, each is tried alone: %s", len(group), error)
@@ -136,9 +136,9 @@ class Writer:
         metrics.ingest_commit_rows.record(sum(batch.decoded.accepted for batch in group), attributes)
         return [Outcome.STORED] * len(group)
 
-    def _keep_on_disk(self, group: Sequence[Batch], token: str) -> list[Result]:
+    def _keep_on_disk(self, group: Sequence[Batch]) -> list[Result]:
         try:
-            self._spool.append([batch.export for batch in group], token)
+            self._spool.append([batch.export for batch in group])
         except SpoolFull as error:
             return [Busy(f"The store is away and {error}.")] * len(group)
         metrics.ingest_spooled.add(len(group), {metrics.SIGNAL: self._committer.signal.name})
