@@ -1,11 +1,12 @@
 """New answers are judged once each, by watermark, whatever dies in between."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import torch
 from django.utils import timezone
 
 from evaluators.score import Sample, Score
@@ -178,3 +179,82 @@ def test_a_pass_leaves_a_line_of_history(store: str, project: Project, judge: Le
     groundedness.score_new_spans(project)
     run = Run.objects.get(project=project)
     assert (run.scored, run.unscored, run.status) == (1, 1, Run.Status.DONE)
+
+
+class ChokingJudge(LengthJudge):
+    """Raises `error` when an answer holds `poison`."""
+
+    poison = "poison"
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def _judge(self, sample: Sample) -> Score:
+        if self.poison in sample.answer:
+            raise self.error
+        return super()._judge(sample)
+
+
+@pytest.fixture
+def choke(judge: LengthJudge, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], ChokingJudge]:
+    def use(error: Exception) -> ChokingJudge:
+        one = ChokingJudge(error)
+        monkeypatch.setattr(groundedness, "scorer", lambda: one)
+        return one
+
+    return use
+
+
+def test_an_answer_that_the_scorer_fails_on_is_set_aside_and_the_others_are_judged(
+    store: str, project: Project, choke: Callable[[Exception], ChokingJudge]
+) -> None:
+    choke(ValueError("what is this"))
+    store_spans(project.pk, answered("first"), answered("poison"), answered("third"))
+    tally = groundedness.score_new_spans(project)
+    assert (tally.scored, tally.unscored) == (2, 1)
+    (aside,) = [score for score in stored(project) if score.value is None]
+    assert aside.label == "unscored"
+    assert "ValueError: what is this" in aside.explanation
+    store_spans(project.pk, answered("fourth"))
+    assert groundedness.score_new_spans(project).scored == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_short_memory_sets_nothing_aside(
+    store: str, project: Project, choke: Callable[[Exception], ChokingJudge], error: Exception
+) -> None:
+    choke(error)
+    store_spans(project.pk, answered("first"), answered("poison"))
+    with pytest.raises(type(error)):
+        groundedness.score_new_spans(project)
+    assert stored(project) == []
+    assert Watermark.objects.get(project=project).received_at_us == 0
+
+
+def test_a_scorer_that_fails_on_everything_sets_nothing_aside_and_the_page_tells_once(
+    store: str, project: Project, choke: Callable[[Exception], ChokingJudge]
+) -> None:
+    choke(RuntimeError("the device is lost")).poison = ""
+    store_spans(project.pk, answered("first"))
+    for _ in range(2):
+        tasks.score_new_spans()
+    assert stored(project) == []
+    run = Run.objects.get(project=project)
+    assert (run.status, run.error) == (Run.Status.FAILED, "RuntimeError: the device is lost")
+
+
+def test_a_scorer_that_fails_holds_up_neither_other_projects_nor_checks(
+    store: str, project: Project, choke: Callable[[Exception], ChokingJudge]
+) -> None:
+    choke(MemoryError())
+    other = Project.objects.create(
+        id=project.pk + 10**6, organization=project.organization, name="Aardvark", slug=f"aardvark-{project.pk}"
+    )
+    store_spans(other.pk, answered("poison"))
+    store_spans(project.pk, answered("first"))
+    run = Run.objects.create(project=project, kind=Run.Kind.DRIFT, arguments={"service": "none"})
+    tasks.score_new_spans()
+    assert len(stored(project)) == 1
+    run.refresh_from_db()
+    assert run.status == Run.Status.DONE

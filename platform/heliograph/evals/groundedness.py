@@ -1,6 +1,7 @@
 """Groundedness of new answers: read by watermark, judge in batches, store the verdicts, then move the watermark.
 
-A crash between storing and moving judges a batch again; its verdicts have the same ids and replace themselves.
+A crash between storing and moving judges a batch again; its verdicts have the same ids and replace themselves. An
+answer that the scorer fails on is set aside, unscored with the reason, so that it does not hold up those behind it.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from functools import cache
 from django.conf import settings
 
 from evaluators.groundedness import groundedness
+from evaluators.memory import OUT_OF_MEMORY
 from evaluators.score import Sample, Score, Scorer
 from heliograph.accounts.models import Project
 from heliograph.evals.models import Run, Watermark
@@ -28,6 +30,15 @@ SETTLE = timedelta(seconds=10)
 BATCH = 64
 # What one pass does before it lets other jobs have the worker.
 MAX_SPANS_PER_PASS = 5_000
+# Every scorer can judge this. One that cannot is at fault itself, and not the answers on which it failed.
+_PROBE = Sample(
+    id="probe",
+    context="A refund takes five days.",
+    question="How long does a refund take?",
+    answer="A refund takes five days.",
+)
+# An exception may quote the whole answer; this much says what it was.
+_MAX_REASON_CHARACTERS = 500
 
 
 @cache
@@ -48,7 +59,8 @@ class Tally:
 def score_new_spans(project: Project) -> Tally:
     """Judge what is new in a project; nothing where another worker is at it.
 
-    Raises what the store or the scorer raises: the watermark then stays before the batch at fault.
+    Raises what the store raises, and what the scorer raises where it is not the answer's fault (it fails on any, or
+    memory is short): the watermark then stays before the batch.
     """
     tally = Tally()
     place = Watermark.claim(project, NAME)
@@ -76,12 +88,35 @@ def _judge(project: Project, spans: list[EvaluationSpan], tally: Tally) -> None:
     if not judged:
         return
     judge = scorer()
-    verdicts = judge.score([_sample(span) for span in judged])
+    verdicts = _verdicts(judge, [_sample(span) for span in judged])
     rows = [_row(span, verdict, judge) for span, verdict in zip(judged, verdicts, strict=True)]
     scores.write_scores(project.pk, rows, project.effective_retention_days)
     scored = sum(verdict.is_scored for verdict in verdicts)
     tally.scored += scored
     tally.unscored += len(verdicts) - scored
+
+
+def _verdicts(judge: Scorer, samples: list[Sample]) -> list[Score]:
+    try:
+        return judge.score(samples)
+    except OUT_OF_MEMORY:
+        raise
+    except Exception:  # whatever a model's code raises on a text that nobody thought of
+        logger.exception("a batch of %s answers could not be judged, each is tried alone", len(samples))
+        judge.score([_PROBE])
+        return [_verdict(judge, sample) for sample in samples]
+
+
+def _verdict(judge: Scorer, sample: Sample) -> Score:
+    try:
+        (verdict,) = judge.score([sample])
+    except OUT_OF_MEMORY:
+        raise
+    except Exception as error:  # see _verdicts
+        logger.warning("span %s is set aside: the scorer fails on it", sample.id, exc_info=True)
+        reason = f"{type(error).__name__}: {error}"[:_MAX_REASON_CHARACTERS]
+        return Score.unscored(f"set aside, the scorer failed on this answer: {reason}")
+    return verdict
 
 
 def _sample(span: EvaluationSpan) -> Sample:
