@@ -139,7 +139,8 @@ CELERY_BEAT_SCHEDULE = {
         # A beat that catches up after a pause must not queue the same look-up a hundred times.
         "options": {"expires": EVALUATION_INTERVAL_SECONDS},
     },
-    "drift": {"task": "heliograph.evals.tasks.check_drift_daily", "schedule": 86_400.0},
+    # Hourly, and once a day each by what the database knows: a message that was lost costs an hour, not a day.
+    "drift": {"task": "heliograph.evals.tasks.check_drift_daily", "schedule": 3_600.0, "options": {"expires": 3_600}},
 }
 
 # --- Django ------------------------------------------------------------------------------------------------------

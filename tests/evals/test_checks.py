@@ -141,3 +141,36 @@ def test_the_daily_check_looks_at_every_service_of_the_last_day(store: str, proj
     tasks.check_drift_daily()
     runs = Run.objects.filter(project=project, kind=Run.Kind.DRIFT)
     assert {(run.arguments["service"], run.arguments["side"]) for run in runs} == {("bot", "input"), ("bot", "output")}
+
+
+def test_the_daily_check_is_queued_once_a_day_however_often_its_message_comes(store: str, project: Project) -> None:
+    store_spans(project.pk, asked("delivery", 1, 1))
+    runs = Run.objects.filter(project=project, kind=Run.Kind.DRIFT)
+    for _ in range(2):
+        tasks.check_drift_daily()
+    assert runs.count() == 2
+    runs.update(created_at=timezone.now() - timedelta(days=1))
+    tasks.check_drift_daily()
+    assert runs.count() == 4
+
+
+def test_runs_are_kept_as_long_as_the_telemetry(store: str, project: Project) -> None:
+    old, young = (Run.objects.create(project=project, kind=Run.Kind.GROUNDEDNESS) for _ in range(2))
+    Run.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=91))
+    tasks.check_drift_daily()
+    assert list(Run.objects.filter(project=project)) == [young]
+
+
+def test_checks_that_take_long_let_other_work_have_its_turn(
+    store: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[str] = []
+    monkeypatch.setattr(tasks, "wake_worker", lambda: woken.append("again"))
+    monkeypatch.setattr(tasks, "CHECKS_SECONDS", 0.0)
+    runs = [drift_run(project) for _ in range(2)]
+    monkeypatch.setitem(tasks.CHECKS, Run.Kind.DRIFT, lambda _: {"verdict": "no_drift"})
+    clock = iter([0.0, 0.0, 1.0])
+    monkeypatch.setattr(tasks.time, "monotonic", lambda: next(clock))
+    tasks.work_off_checks()
+    assert [Run.objects.get(pk=run.pk).status for run in runs] == [Run.Status.DONE, Run.Status.QUEUED]
+    assert woken == ["again"]
