@@ -5,6 +5,11 @@ from typing import Any
 
 import structlog
 
+# structlog's own default shows every frame's local variables: API keys, passwords and people's texts.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False),
+)
+
 
 def configure(options: dict[str, Any]) -> None:
     """Set up the standard library's logging so that every library's lines come out in one shape.
@@ -19,9 +24,11 @@ def configure(options: dict[str, Any]) -> None:
         structlog.stdlib.ExtraAdder(),
     ]
     if options["format"] == "json":
-        render: list[Any] = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        render: list[Any] = [_TRACEBACKS, structlog.processors.JSONRenderer()]
     else:
-        render = [structlog.dev.ConsoleRenderer(colors=False)]
+        render = [
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
