@@ -75,7 +75,7 @@ function options(chart) {
       valueFormatter: (value) => write(chart.unit, value),
       axisPointer: { type: "line", lineStyle: { color: token("--line-strong") } },
     },
-    xAxis: { type: "time", min: chart.range_ms?.[0], max: chart.range_ms?.[1], splitNumber: 4, axisLabel: { ...text, hideOverlap: true, showMinLabel: false, showMaxLabel: false }, axisLine: { lineStyle: { color: token("--line") } }, splitLine: { show: false } },
+    xAxis: { type: "time", min: chart.range_ms?.[0], max: chart.range_ms?.[1], splitNumber: 4, axisLabel: { ...text, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: { day: "{MMM} {d}", hour: "{HH}:{mm}", minute: "{HH}:{mm}", second: "{HH}:{mm}:{ss}" } }, axisLine: { lineStyle: { color: token("--line") } }, splitLine: { show: false } },
     yAxis: { type: "value", min: 0, max: chart.maximum ?? undefined, interval: chart.maximum ? chart.maximum / 2 : undefined, splitNumber: 3, axisLabel: { ...text, formatter: (value) => write(chart.unit, value) }, splitLine: { lineStyle: { color: token("--line") } } },
     series,
   };

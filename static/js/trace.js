@@ -73,5 +73,18 @@ document.addEventListener("DOMContentLoaded", () => {
   if (chosen) reveal(chosen.parentElement);
 });
 
+// The evidence comes after the page; a sentence that was opened meanwhile stays open.
+let opened = [];
+
+document.addEventListener("htmx:beforeSwap", ({ target }) => {
+  if (target.matches(".sentences")) opened = [...target.querySelectorAll("details")].map((one) => one.open);
+});
+
+document.addEventListener("htmx:load", ({ target }) => {
+  if (!target.matches(".sentences.complete")) return;
+  for (const [number, one] of target.querySelectorAll("details").entries()) one.open = Boolean(opened[number]);
+  opened = [];
+});
+
 // htmx keeps snapshots for Back; the mark has to follow them.
 document.addEventListener("htmx:historyRestore", () => markSpan(new URL(location.href).searchParams.get("span")));

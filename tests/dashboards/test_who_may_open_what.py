@@ -1,7 +1,8 @@
 """Every address of the pages, as a stranger, as a member of another organisation, and as a viewer."""
 
+from typing import Any
+
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, reverse
 
@@ -37,7 +38,7 @@ def addresses(project: Project) -> dict[str, str]:
     return {name: reverse(name, args=[project.slug, *extra.get(name, [])]) for name in PAGES if name not in OPEN}
 
 
-def call(client: Client, name: str, address: str) -> HttpResponse:
+def call(client: Client, name: str, address: str) -> Any:
     return client.post(address) if name in CHANGING | OWN else client.get(address)
 
 
