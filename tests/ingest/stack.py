@@ -108,7 +108,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._collectors = 0
+        self._started: list[Process] = []
         self.store_port = 0
         self.store = self.collector = Process([], {}, self.folder / "unused.log")
 
@@ -150,17 +150,19 @@ class Stack:
 
     def start_collector(self, *arguments: str) -> Process:
         """Start a collector on free ports; `http` and `grpc` are the latest one's addresses."""
-        self._collectors += 1
-        log = self.folder / f"collector-{self._collectors}.log"
+        log = self.folder / f"collector-{len(self._started) + 1}.log"
         command = [sys.executable, "-m", "heliograph.ingest", "--http-port", "0", "--grpc-port", "0", *arguments]
         self.collector = Process(command, self.environment, log)
+        self._started.append(self.collector)
         self.collector.start()
         self.grpc = self.collector.wait_for(r"OTLP/gRPC on (\S+)")[1]
         self.http = self.collector.wait_for(r"(http://\S+:\d+)")[1]
         return self.collector
 
     def stop(self) -> None:
-        self.collector.stop()
+        """Stop everything that was started, a second collector too."""
+        for collector in self._started:
+            collector.stop()
         self.store.stop()
 
     def query(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
