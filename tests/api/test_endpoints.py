@@ -345,3 +345,8 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
     assert trace["start_time"]["format"] == "date-time"
     assert "minutes" not in trace
     assert set(schema["components"]["securitySchemes"]) == {"bearer", "apiKey", "session"}
+
+
+def test_json_that_is_nested_without_end_is_refused(caller: Caller) -> None:
+    answer = caller.client.post("/api/v1/scores", '{"scores":' * 50_000, content_type="application/json")
+    assert "nested too deeply" in assert_problem(answer, 400)["detail"]
