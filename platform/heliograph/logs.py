@@ -11,6 +11,12 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
+def _without_request(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Drop the request that Django attaches: its query string may hold a one-time link or what somebody searched."""
+    event.pop("request", None)
+    return event
+
+
 def configure(options: dict[str, Any]) -> None:
     """Set up the standard library's logging so that every library's lines come out in one shape.
 
@@ -22,6 +28,7 @@ def configure(options: dict[str, Any]) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.ExtraAdder(),
+        _without_request,
     ]
     if options["format"] == "json":
         render: list[Any] = [_TRACEBACKS, structlog.processors.JSONRenderer()]

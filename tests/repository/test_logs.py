@@ -5,6 +5,7 @@ import logging.config
 
 import pytest
 from django.conf import settings
+from django.test import Client
 
 from heliograph import logs
 
@@ -28,3 +29,13 @@ def test_a_traceback_shows_no_local_variables(shape: str, capsys: pytest.Capture
     assert "s3cr3ts3cr3t" not in written
     if shape == "json":
         assert json.loads(written)["level"] == "error"
+
+
+def test_a_refused_request_is_logged_without_its_query_string(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(settings.LOGGING)
+    Client(headers={"host": "evil.example"}).get("/login/link?sesame=one-time-token")
+    Client().get("/nowhere?sesame=one-time-token")
+    written = capsys.readouterr().err
+    assert "evil.example" in written
+    assert "/nowhere" in written
+    assert "one-time-token" not in written
