@@ -41,7 +41,7 @@ function write(unit, value) {
 function colour(series, index, chart) {
   if (series.strength === "bad") return token("--bad");
   if (chart.series.length > 1 && chart.series.every((other) => other.strength === "strong")) return token(`--series-${(index % 8) + 1}`);
-  return token({ light: "--series-5", faint: "--line-strong" }[series.strength] || "--series-1");
+  return token({ light: chart.kind === "line" ? "--series-light" : "--series-5", faint: "--line-strong" }[series.strength] || "--series-1");
 }
 
 function drawn(chart, series, index) {

@@ -31,6 +31,12 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// Where the filters stand above the list, they wait folded.
+document.addEventListener("DOMContentLoaded", () => {
+  if (!matchMedia("(max-width: 1100px)").matches) return;
+  for (const panel of document.querySelectorAll(".facets details")) panel.open = false;
+});
+
 document.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-href]");
   if (!row || event.target.closest("a, button") || getSelection().toString()) return;

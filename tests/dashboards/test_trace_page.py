@@ -153,6 +153,7 @@ def test_the_address_names_the_span_and_the_fragment_is_that_span(reader: Client
     fragment = reader.get(path(project, trace_id, root["span_id"]))
     assert b"<html" not in fragment.content
     assert fragment.context["span"].attributes == {"who": "root"}
+    assert f'hx-get="{path(project, trace_id, root["span_id"])}"' in whole.content.decode()
     assert reader.get(path(project, trace_id, "0" * 16)).status_code == 404
 
 
@@ -170,6 +171,16 @@ def test_a_score_without_a_value_shows_its_reason_and_no_number(reader: Client, 
     write_scores(project.pk, [unscored], 90)
     page = reader.get(path(project, row["trace_id"])).content.decode()
     assert 'title="empty context">groundedness unscored</span>' in page
+
+
+def test_the_head_names_a_few_scores_and_counts_the_others(reader: Client, project: Project) -> None:
+    row = store_call(project)
+    judged = {"trace_id": row["trace_id"], "span_id": row["span_id"], "source": "api"}
+    given = [Score(score_id="a", time_ns=at(1), name=f"score-{number}", value=0.5, **judged) for number in range(20)]
+    write_scores(project.pk, given, 90)
+    answer = reader.get(path(project, row["trace_id"]))
+    assert len(answer.context["trace_scores"]) == 8
+    assert b"12</span> more scores" in answer.content
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from heliograph.query.traces import Trace, get_trace
 # A browser draws this many rows without stutter; the rest is said to be missing.
 MAX_ROWS = 2_000
 TICKS = 5
+# The head names the first scores; those of one span stand beside it.
+SCORES_IN_HEAD = 8
 
 
 @explained
@@ -42,7 +44,8 @@ def show(request: HttpRequest, project: Project, trace_id: str) -> HttpResponse:
         "ticks": _ticks(trace),
         "gpus": gpus,
         "gpu_charts": gpu_strip.charts(gpus, trace.summary),
-        "trace_scores": given,
+        "trace_scores": given[:SCORES_IN_HEAD],
+        "more_scores": max(len(given) - SCORES_IN_HEAD, 0),
         **_span_context(project, trace, _chosen_span(request, trace, waterfall), given),
     }
     return render(request, "dashboards/trace.html", context)
