@@ -174,17 +174,17 @@ def _kernel_test(
     w K w'. The standard error is the first-order one of a U-statistic (Gretton et al. 2012, section 4.2).
     """
     n, m = sample.n, sample.m
-    to_reference = (kernel[:, :n].sum(1, dtype=torch.float64)).cpu().numpy()
-    to_current = (kernel[:, n:].sum(1, dtype=torch.float64)).cpu().numpy()
+    to_reference = kernel[:, :n].sum(1).double().cpu().numpy()
+    to_current = kernel[:, n:].sum(1).double().cpu().numpy()
     x = (to_reference[:n] - self_value) / (n - 1) - to_current[:n] / m
     y = (to_current[n:] - self_value) / (m - 1) - to_reference[n:] / n
     spread = 2 * math.sqrt(float(x.var(ddof=1)) / n + float(y.var(ddof=1)) / m)
     w = permutation.weights(permutation.labels(n, m, permutations, rng), n, m, sample.device)
     # Weights sum to zero, so a constant taken off the kernel changes nothing but the rounding.
-    scale = float(kernel.abs().mean())
-    kernel -= kernel.mean()
+    level = float(to_reference.sum() + to_current.sum()) / kernel.numel()
+    kernel -= level
     values = ((w @ kernel) * w).sum(1, dtype=torch.float64).cpu().numpy()
-    p = permutation.p_value(values, 1e-6 * scale * (1 / n + 1 / m))
+    p = permutation.p_value(values, 1e-6 * abs(level) * (1 / n + 1 / m))
     return float(x.mean() + y.mean()), spread, p
 
 
@@ -202,7 +202,7 @@ def _random_feature_mmd(
         features = _features(block, omega)
         part = np.ascontiguousarray(table[:, start : start + len(block)])
         sums += permutation.weights(part, sample.n, sample.m, sample.device) @ features
-        means[0 if start < sample.n else 1] += features.sum(0, dtype=torch.float64)
+        means[0 if start < sample.n else 1] += features.sum(0).double()
     values = sums.square().sum(1, dtype=torch.float64).cpu().numpy()
     n, m = sample.n, sample.m
     own = [float((means[i].square().sum() - size) / (size * (size - 1))) for i, size in ((0, n), (1, m))]
