@@ -82,6 +82,18 @@ def test_a_counter_s_rate_survives_a_restart(project_id: int, span: TimeRange, s
     assert rate.series[0].points[0].value == pytest.approx(2.0, rel=0.1)
 
 
+@pytest.mark.parametrize(("span", "source"), [(HOUR, "points"), (DAY, "rollup")])
+def test_a_counter_s_rate_is_the_same_in_every_step(project_id: int, span: TimeRange, source: str) -> None:
+    # The first minute of a series holds 50 s of it, from its first point to its last: no rate over a whole minute.
+    store_points(project_id, *(point("c", second, 2.0 * second, **COUNTER) for second in range(0, 300, 10)))
+    found = query_metric(project_id, "c", span, step_s=60)
+    assert found is not None
+    assert found.source == source
+    rates = {each.start_s: each.value for each in found.series[0].points}
+    assert all(rate == pytest.approx(2.0) for rate in rates.values())
+    assert set(rates) >= {at(60 * minute) // 10**9 for minute in range(1, 5)}
+
+
 def test_a_restart_that_counted_past_the_last_value_is_known_by_its_start_time(project_id: int) -> None:
     rows = [point("c", 0, 5.0, **COUNTER), point("c", 60, 9.0, **COUNTER, start_time=at(30))]
     store_points(project_id, *({"start_time": at(-10)} | row for row in rows))

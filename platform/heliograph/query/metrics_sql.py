@@ -57,15 +57,18 @@ LIMIT %(limit)s
 """
 
 # Of each series in each bucket: how much was counted, over how many seconds; then the series of a group are added.
+# What was counted over an unknown time (`seconds` is NULL) is in the increase and in no rate.
 COUNTER_BUCKETS = """
 SELECT labels, start_s, {across} AS value
 FROM (
-    SELECT labels, start_s, series, sum(counted) AS increase, sum(seconds) AS lasted
+    SELECT labels, start_s, series, sum(counted) AS increase,
+        sumIf(counted, isNotNull(seconds)) / sum(seconds) AS rate
     FROM ({steps})
     WHERE start_s >= %(from_s)s
     GROUP BY labels, start_s, series
 )
 GROUP BY labels, start_s
+HAVING isNotNull(value)
 ORDER BY labels, start_s
 LIMIT %(limit)s
 """
@@ -93,11 +96,12 @@ DELTA_STEPS = """
     GROUP BY labels, series, start_s
 """
 
+# Of a series' first minute the rollup does not know how much of it lay between its first point and its last.
 CUMULATIVE_MINUTES = """
     SELECT labels, series, intDiv(toUnixTimestamp(minute), %(step_s)s) * %(step_s)s AS start_s,
         multiIf(before IS NULL, 0, first < before, first, first - before) + if(last < first, last, last - first)
             AS counted,
-        toFloat64(ifNull(toUnixTimestamp(minute) - toUnixTimestamp(minute_before), 60)) AS seconds
+        toFloat64(toUnixTimestamp(minute) - toUnixTimestamp(minute_before)) AS seconds
     FROM (
         SELECT {labels} AS labels, series, minute, first, last,
             lagInFrame(toNullable(last)) OVER w AS before, lagInFrame(toNullable(minute)) OVER w AS minute_before
@@ -120,4 +124,4 @@ ACROSS_GAUGES: Mapping[str, str] = {
     "sum": "sum(total / points)",
     "last": "argMax(latest, latest_time)",
 }
-ACROSS_COUNTERS: Mapping[str, str] = {"rate": "sum(increase / lasted)", "increase": "sum(increase)"}
+ACROSS_COUNTERS: Mapping[str, str] = {"rate": "sum(rate)", "increase": "sum(increase)"}
