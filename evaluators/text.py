@@ -189,12 +189,11 @@ def select_evidence(context: IndexedContext, claim: str, max_words: int) -> list
                 break
             left = set(wanted)
             continue
-        candidates.discard(best)
-        if chosen and used + context.lengths[best] > max_words:
-            continue
         chosen.append(best)
         used += context.lengths[best]
         left -= context.stems[best]
+        # What does not fit any more is dropped at once: a long context has thousands of candidates.
+        candidates = {i for i in candidates if i != best and used + context.lengths[i] <= max_words}
     for index in range(len(context.spans)):
         # What room is left goes to the opening, which names what pronouns further down stand for.
         if index not in chosen and used + context.lengths[index] <= max_words:

@@ -196,9 +196,7 @@ def packaged_revision() -> str:
 
 def _load(device: torch.device, dtype: torch.dtype) -> Loaded:
     model = load_adapted(packaged_folder(), ADAPTERS, dtype)
-    return Loaded(
-        model.to(device), packaged_tokenizer(), "all-MiniLM-L6-v2 with adapters", packaged_revision(), device, dtype
-    )
+    return Loaded(model.to(device), packaged_tokenizer(), NAME, packaged_revision(), device, dtype)
 
 
 def load(device: torch.device, dtype: torch.dtype, batch_tokens: int) -> OfflineBackend:
