@@ -45,7 +45,9 @@ class Command(BaseCommand):
         ensure_default_project()
         first = ensure_first_user(env.text("HELIOGRAPH_ADMIN_PASSWORD"))
         self._start_others()
-        self._wait_for_web()
+        # Both, since the greeting invites to open one and to send to the other.
+        for name, port in (("web", settings.PORT), ("collector", settings.OTLP_HTTP_PORT)):
+            self._wait_for(name, port)
         self._greet(first)
         if os.environ.get("HELIOGRAPH_SEND_DEMO"):
             subprocess.run([sys.executable, "-m", "heliograph.cli", "demo"], check=True)
@@ -72,23 +74,21 @@ class Command(BaseCommand):
             except Fault as error:
                 raise CommandError(f"{program.name} does not start: {error.faultString}") from error
 
-    def _wait_for_web(self) -> None:
+    def _wait_for(self, name: str, port: int) -> None:
         deadline = time.monotonic() + WEB_START_SECONDS
         while True:
             try:
-                with urllib.request.urlopen(f"{self._local_url()}/healthz", timeout=5):  # noqa: S310  # our own address
+                with urllib.request.urlopen(f"{self._local_url(port)}/healthz", timeout=5):  # noqa: S310  # our own address
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
                 if time.monotonic() > deadline:
-                    raise CommandError(
-                        f"the web process did not answer within {WEB_START_SECONDS} s: {error}"
-                    ) from error
+                    raise CommandError(f"{name} did not answer within {WEB_START_SECONDS} s: {error}") from error
                 time.sleep(0.2)
 
     @staticmethod
-    def _local_url() -> str:
+    def _local_url(port: int) -> str:
         host = "127.0.0.1" if settings.HOST in {"0.0.0.0", "::"} else settings.HOST  # noqa: S104  # compared, not bound
-        return f"http://[{host}]:{settings.PORT}" if ":" in host else f"http://{host}:{settings.PORT}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def _greet(self, first: FirstUser) -> None:
         password = first.password or "set earlier; this link lets you in, and Settings changes it"

@@ -27,6 +27,8 @@ class Command(BaseCommand):
     def handle(self, *, demo: bool, **_: Any) -> None:
         """Run until interrupted; this process becomes supervisord, so Ctrl-C reaches it directly."""
         self._refuse_taken_ports()
+        # For this process and all that it starts: spooled telemetry, sessions, logs and secrets are the owner's only.
+        os.umask(0o077)
         (settings.DATA_DIR / "logs").mkdir(parents=True, exist_ok=True)
         self.stdout.write("heliograph: preparing the metadata database and the static files")
         call_command("migrate", interactive=False, verbosity=0)
