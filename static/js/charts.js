@@ -65,7 +65,7 @@ function options(chart) {
   const series = chart.series.flatMap((one, index) => drawn(chart, one, index));
   if (window_ && series.length) series[0].markArea = window_;
   return {
-    grid: { left: 8, right: 12, top: chart.series.length > 1 ? 28 : 12, bottom: 4, containLabel: true },
+    grid: { left: 8, right: chart.range_ms ? 12 : 28, top: chart.series.length > 1 ? 28 : 12, bottom: 4, containLabel: true },
     legend: chart.series.length > 1 ? { type: "scroll", top: 0, left: 0, itemWidth: 12, itemHeight: 8, icon: "roundRect", textStyle: text, selectedMode: true, data: chart.series.map((one) => one.name) } : undefined,
     tooltip: {
       trigger: "axis",
