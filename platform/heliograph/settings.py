@@ -3,6 +3,7 @@
 import ipaddress
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
 
@@ -15,13 +16,14 @@ IS_CHECKOUT = (CHECKOUT_DIR / "manage.py").exists()
 DATA_DIR = Path(
     env.text("HELIOGRAPH_DATA_DIR", str(CHECKOUT_DIR / ".heliograph" if IS_CHECKOUT else Path.home() / ".heliograph"))
 ).resolve()
+# Made here, before anything below makes a folder in it: telemetry, sessions and secrets are the owner's only.
+DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _generated_secret(file_name: str) -> str:
     """Return a secret made once per data folder, readable by its owner only."""
     path = DATA_DIR / file_name
     if not path.exists():
-        DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Several processes start at once: the first to link its file in wins, the others read it.
         draft = DATA_DIR / f".{file_name}.{secrets.token_hex(8)}"
         draft.touch(mode=0o600)
@@ -44,6 +46,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # no address at all, so not one of this machine's
+        return ""
+
+
 SECRET_KEY = env.text("HELIOGRAPH_SECRET_KEY") or _generated_secret("secret-key")
 DEBUG = env.boolean("HELIOGRAPH_DEBUG", default=False)
 
@@ -58,8 +67,11 @@ ALLOWED_HOSTS = env.words(
     "HELIOGRAPH_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if IS_LOOPBACK_ONLY else ("*",)
 )
 CSRF_TRUSTED_ORIGINS = [BASE_URL]
-# A keyless export is convenient on one's own machine and an open door anywhere else.
-ALLOW_KEYLESS_INGEST = env.boolean("HELIOGRAPH_ALLOW_KEYLESS_INGEST", default=IS_LOOPBACK_ONLY)
+# A keyless export is convenient on one's own machine and an open door anywhere else; also behind a proxy on this
+# machine, through which everybody comes from loopback. A public address tells that there is one.
+ALLOW_KEYLESS_INGEST = env.boolean(
+    "HELIOGRAPH_ALLOW_KEYLESS_INGEST", default=IS_LOOPBACK_ONLY and _is_loopback(_host_of(BASE_URL))
+)
 
 # --- Stores ------------------------------------------------------------------------------------------------------
 DATABASES = {

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
     ROOT / "platform/heliograph/settings.py",
@@ -69,3 +71,34 @@ def test_the_generated_secret_is_private_and_stable(tmp_path: Path) -> None:
     )
     assert first == second
     assert (tmp_path / "secret-key").stat().st_mode & 0o077 == 0
+
+
+def setting(tmp_path: Path, name: str, **variables: str) -> str:
+    script = f"import sys; sys.path.insert(0, 'platform'); from heliograph import settings; print(settings.{name})"
+    environment = os.environ | {"HELIOGRAPH_DATA_DIR": str(tmp_path / "data")} | variables
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=ROOT)
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("variables", "allowed"),
+    [
+        ({}, "True"),
+        ({"HELIOGRAPH_BASE_URL": "http://127.0.0.1:9000"}, "True"),
+        ({"HELIOGRAPH_HOST": "0.0.0.0"}, "False"),
+        # A proxy on this machine makes everybody look local.
+        ({"HELIOGRAPH_BASE_URL": "https://traces.example.org"}, "False"),
+        ({"HELIOGRAPH_BASE_URL": "http://[nonsense"}, "False"),
+    ],
+)
+def test_exports_without_a_key_are_for_one_s_own_machine(
+    tmp_path: Path, variables: dict[str, str], allowed: str
+) -> None:
+    assert setting(tmp_path, "ALLOW_KEYLESS_INGEST", **variables) == allowed
+
+
+def test_the_data_folder_is_its_owner_s_only_where_every_secret_is_given(tmp_path: Path) -> None:
+    given = {"HELIOGRAPH_SECRET_KEY": "s" * 50, "HELIOGRAPH_CLICKHOUSE_URL": "clickhouse://store"}
+    setting(tmp_path, "DATA_DIR", **given)
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
