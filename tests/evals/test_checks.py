@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from heliograph.accounts.models import Project
 from heliograph.evals import tasks
-from heliograph.evals.models import Run
+from heliograph.evals.models import MAX_ATTEMPTS, Run
 from heliograph.query import scores
 from tests.query.rows import START, llm, new_trace_id, store_spans
 
@@ -128,6 +128,15 @@ def test_a_check_whose_worker_was_killed_is_taken_up_again(store: str, project: 
     assert worked_off(run).status == Run.Status.RUNNING
     Run.objects.filter(pk=run.pk).update(leased_until=timezone.now() - timedelta(seconds=1))
     assert worked_off(run).status == Run.Status.DONE
+
+
+def test_a_check_that_kills_every_worker_is_given_up_and_says_so(store: str, project: Project) -> None:
+    run = drift_run(project)
+    for _ in range(MAX_ATTEMPTS):
+        assert Run.objects.get(pk=run.pk).claim()
+        Run.objects.filter(pk=run.pk).update(leased_until=timezone.now() - timedelta(seconds=1))
+    assert worked_off(run).status == Run.Status.FAILED
+    assert "killed 3 times" in run.error
 
 
 def test_of_two_workers_one_gets_the_check(store: str, project: Project) -> None:

@@ -11,6 +11,8 @@ from heliograph.accounts.models import Project
 
 # A worker renews its claim with every batch; one that was killed is replaced after this long.
 LEASE = timedelta(minutes=10)
+# A check that killed its worker so often (out of memory, as a rule) will do it again.
+MAX_ATTEMPTS = 3
 
 
 class Watermark(models.Model):
@@ -79,6 +81,7 @@ class Run(models.Model):
     # verdict, numbers with their intervals, examples; the pages show it as it is
     result = models.JSONField(default=dict)
     error = models.TextField(default="", blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
     scored = models.PositiveIntegerField(default=0)
     unscored = models.PositiveIntegerField(default=0)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True)
@@ -104,13 +107,21 @@ class Run(models.Model):
         return cls.objects.filter(models.Q(status=cls.Status.QUEUED) | lost, kind=kind).order_by("created_at", "pk")
 
     def claim(self) -> bool:
-        """Take the job; False where another worker was faster."""
+        """Take the job; False where another worker was faster, or where it has cost too many workers."""
+        if self.attempts >= MAX_ATTEMPTS:
+            self.fail(f"The worker was killed {self.attempts} times while it did this; it may need more memory.")
+            return False
         now = timezone.now()
         free = models.Q(status=self.Status.QUEUED) | models.Q(status=self.Status.RUNNING, leased_until__lt=now)
         taken = (
             type(self)
             .objects.filter(free, pk=self.pk)
-            .update(status=self.Status.RUNNING, started_at=now, leased_until=now + LEASE)
+            .update(
+                status=self.Status.RUNNING,
+                started_at=now,
+                leased_until=now + LEASE,
+                attempts=models.F("attempts") + 1,
+            )
         )
         if taken:
             self.refresh_from_db()
