@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from heliograph.accounts.models import Project
+from heliograph.clickhouse import errors
 from heliograph.evals import tasks
 from heliograph.evals.models import MAX_ATTEMPTS, Run
 from heliograph.query import scores
@@ -161,6 +162,22 @@ def test_the_daily_check_is_queued_once_a_day_however_often_its_message_comes(st
     runs.update(created_at=timezone.now() - timedelta(days=1))
     tasks.check_drift_daily()
     assert runs.count() == 4
+
+
+def test_a_daily_check_that_failed_is_tried_again_the_next_hour(
+    store: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_spans(project.pk, asked("delivery", 1, 1))
+
+    def away(_: Run) -> dict[str, Any]:
+        raise errors.UnavailableError("away")
+
+    with monkeypatch.context() as broken:
+        broken.setitem(tasks.CHECKS, Run.Kind.DRIFT, away)
+        tasks.check_drift_daily()
+    tasks.check_drift_daily()
+    statuses = Run.objects.filter(project=project).order_by("pk").values_list("status", flat=True)
+    assert list(statuses) == [*[Run.Status.FAILED] * 2, *[Run.Status.DONE] * 2]
 
 
 def test_runs_are_kept_as_long_as_the_telemetry(store: str, project: Project) -> None:

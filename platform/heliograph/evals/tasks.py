@@ -57,6 +57,7 @@ def check_drift_daily() -> None:
             project=project, created_at__lt=now - timedelta(days=project.effective_retention_days)
         ).delete()
         daily = Run.objects.filter(project=project, kind=Run.Kind.DRIFT, requested_by=None)
+        daily = daily.exclude(status=Run.Status.FAILED)  # the store was away, perhaps: the next hour tries again
         lately = list(daily.filter(created_at__gt=now - DRIFT_INTERVAL).values_list("arguments", flat=True))
         for service in _services(project):
             for side in ("input", "output"):
