@@ -155,6 +155,7 @@ def test_a_person_goes_from_signing_in_to_a_trace_its_messages_and_its_score(pla
     expect(chosen).to_contain_text(RIGHT)
     expect(chosen).to_contain_text("groundedness")
     page.locator(".span-row", has_text="search_articles").click()
+    expect(chosen.get_by_role("heading", name="search_articles")).to_be_visible()
     expect(chosen).to_contain_text(ARTICLE[:60])
     page.go_back()
     expect(chosen).to_contain_text(RIGHT)
