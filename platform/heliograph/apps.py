@@ -10,5 +10,5 @@ class HeliographConfig(AppConfig):
     label = "heliograph"
 
     def ready(self) -> None:
-        # Registering needs the app registry to be ready; the Celery app must be the current one wherever work is queued.
+        # Registering needs the app registry to be ready; the Celery app must be current wherever work is queued.
         from heliograph import celery, checks  # noqa: F401, PLC0415
