@@ -13,8 +13,8 @@ from evaluators.score import Sample, Score
 from evaluators.text import Span
 
 GROUNDED, HALLUCINATED = "grounded", "hallucinated"
-# A context of a million characters is some 250,000 tokens and an answer of 30,000 some 8,000: more than models are given
-# and give. Beyond lies a mistake, and each sentence of the answer is compared with each of the context.
+# A context of a million characters is some 250,000 tokens and an answer of 30,000 some 8,000: more than models are
+# given and give. Beyond lies a mistake, and each sentence of the answer is compared with each of the context.
 MAX_CONTEXT_CHARS, MAX_ANSWER_CHARS = 1_000_000, 30_000
 
 
