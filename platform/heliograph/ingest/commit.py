@@ -85,17 +85,16 @@ class Committer:
             first_places[key] == place and key not in stored and key not in self._recent
             for place, key in enumerate(keys)
         ]
-        new = _insert_of(columns, keys, is_new)
-        inserts = [new] if new.keys else []
-        if tried_after_ns is not None:
-            own = {key: us for key, us in stored.items() if key in first_places and us * 1_000 >= tried_after_ns}
-            for found in _earlier_inserts(own):
-                again = [key in found and first_places[key] == place for place, key in enumerate(keys)]
-                inserts.append(_insert_of(columns, keys, again))
-                log.warning("an insert of %d spans may be half done and is completed", len(found))
-        elif len(new.keys) < len(keys):
+        if tried_after_ns is None:
+            new = _insert_of(columns, keys, is_new)
             metrics.ingest_duplicates.add(len(keys) - len(new.keys))
-        return inserts
+            return [new] if new.keys else []
+        own = {key: us for key, us in stored.items() if key in first_places and us * 1_000 >= tried_after_ns}
+        weeks = [duplicates.week_of(start) for start in columns["start_time"]]
+        return [
+            _insert_of(columns, keys, wanted)
+            for wanted in _inserts_to_repeat(_earlier_inserts(own), keys, first_places, is_new, weeks)
+        ]
 
     def _look_up(self, columns: Columns, keys: list[str]) -> dict[str, int]:
         places: defaultdict[int, list[int]] = defaultdict(list)
@@ -134,6 +133,26 @@ def _earlier_inserts(stored: dict[str, int]) -> list[set[str]]:
         return []
     sizes = duplicates.sizes_of_inserts(by_insert)
     return [found for received_us, found in by_insert.items() if sizes[received_us] == len(found)]
+
+
+def _inserts_to_repeat(
+    earlier: list[set[str]], keys: list[str], first_places: dict[str, int], is_new: list[bool], weeks: list[int]
+) -> list[list[bool]]:
+    """Return which rows go into each insert of a replay: an earlier one again, completed, and what is new.
+
+    ClickHouse stores an insert partition by partition, a week each. Where the store died in between, the weeks that
+    are missing belong to the insert that brought the others, and only with them has it the token that it had.
+    """
+    left = is_new
+    inserts: list[list[bool]] = []
+    for found in earlier:
+        again = [key in found and first_places[key] == place for place, key in enumerate(keys)]
+        log.warning("an insert of %d spans may be half done and is completed", len(found))
+        if any(left) and set(compress(weeks, again)).isdisjoint(compress(weeks, left)):
+            again = [one or other for one, other in zip(again, left, strict=True)]
+            left = [False] * len(left)
+        inserts.append(again)
+    return [*inserts, left] if any(left) else inserts
 
 
 def _insert_of(columns: Columns, keys: list[str], wanted: list[bool]) -> Insert:

@@ -39,6 +39,11 @@ def key_of(project_id: int, trace_id: str, span_id: str) -> str:
     return f"{project_id}:{trace_id}{span_id}"
 
 
+def week_of(start_ns: int) -> int:
+    """Return the partition of a span: weeks from Monday to Sunday, UTC, counted from the one of 1970-01-01."""
+    return (start_ns // (86_400 * 10**9) + 3) // 7
+
+
 class RecentKeys:
     """A bounded set of spans in two generations: the older one is dropped when the newer is full."""
 
