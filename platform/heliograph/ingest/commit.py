@@ -138,21 +138,23 @@ def _earlier_inserts(stored: dict[str, int]) -> list[set[str]]:
 def _inserts_to_repeat(
     earlier: list[set[str]], keys: list[str], first_places: dict[str, int], is_new: list[bool], weeks: list[int]
 ) -> list[list[bool]]:
-    """Return which rows go into each insert of a replay: an earlier one again, completed, and what is new.
+    """Return which rows go into each insert of a replay: earlier ones again, completed, and what is new.
 
     ClickHouse stores an insert partition by partition, a week each. Where the store died in between, the weeks that
-    are missing belong to the insert that brought the others, and only with them has it the token that it had.
+    are there and those that are missing were one insert, and only together have they the token that it had. Rows of
+    the same week were stored by inserts of their own, such as a sender's retry, each with its own token.
     """
-    left = is_new
+    parts = [[key in found and first_places[key] == place for place, key in enumerate(keys)] for found in earlier]
     inserts: list[list[bool]] = []
-    for found in earlier:
-        again = [key in found and first_places[key] == place for place, key in enumerate(keys)]
-        log.warning("an insert of %d spans may be half done and is completed", len(found))
-        if any(left) and set(compress(weeks, again)).isdisjoint(compress(weeks, left)):
-            again = [one or other for one, other in zip(again, left, strict=True)]
-            left = [False] * len(left)
-        inserts.append(again)
-    return [*inserts, left] if any(left) else inserts
+    cut: list[bool] = [False] * len(keys)
+    for part in [*parts, is_new]:
+        if set(compress(weeks, cut)).isdisjoint(compress(weeks, part)):
+            cut = [one or other for one, other in zip(cut, part, strict=True)]
+        else:
+            inserts.append(part)
+    if earlier:
+        log.warning("%d inserts of a group may be half done and are completed", len(earlier))
+    return [wanted for wanted in (cut, *inserts) if any(wanted)]
 
 
 def _insert_of(columns: Columns, keys: list[str], wanted: list[bool]) -> Insert:
