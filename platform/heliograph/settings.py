@@ -62,7 +62,9 @@ PORT = env.integer("HELIOGRAPH_PORT", 8000, minimum=1, maximum=65535)
 OTLP_HTTP_PORT = env.integer("HELIOGRAPH_OTLP_HTTP_PORT", 4318, minimum=1, maximum=65535)
 OTLP_GRPC_PORT = env.integer("HELIOGRAPH_OTLP_GRPC_PORT", 4317, minimum=1, maximum=65535)
 IS_LOOPBACK_ONLY = _is_loopback(HOST)
-BASE_URL = env.text("HELIOGRAPH_BASE_URL", f"http://{'localhost' if IS_LOOPBACK_ONLY else HOST}:{PORT}")
+# How this machine itself reaches what it binds: every address includes loopback, a single one is itself.
+LOCAL_HOST = "127.0.0.1" if HOST in {"0.0.0.0", "::", "localhost"} else f"[{HOST}]" if ":" in HOST else HOST  # noqa: S104
+BASE_URL = env.text("HELIOGRAPH_BASE_URL", f"http://{'localhost' if LOCAL_HOST == '127.0.0.1' else LOCAL_HOST}:{PORT}")
 ALLOWED_HOSTS = env.words(
     "HELIOGRAPH_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if IS_LOOPBACK_ONLY else ("*",)
 )

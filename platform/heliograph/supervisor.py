@@ -91,7 +91,8 @@ def programs() -> list[Program]:
         ),
     ]
     if _nvml_answers():
-        endpoint = f"http://127.0.0.1:{settings.OTLP_HTTP_PORT}"
+        # Its key is in the environment where one is needed: `up` put it there.
+        endpoint = f"http://{settings.LOCAL_HOST}:{settings.OTLP_HTTP_PORT}"
         result.append(Program("gpu-agent", [python, "-m", "gpu_agent", "--wait", "--endpoint", endpoint], priority=50))
     return result
 

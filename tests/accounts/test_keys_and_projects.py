@@ -1,8 +1,11 @@
 """API keys open exactly one project, and a fresh installation has what the first person needs."""
 
-import pytest
+from pathlib import Path
 
-from heliograph.accounts.bootstrap import ensure_default_project, ensure_first_user
+import pytest
+from pytest_django import Settings
+
+from heliograph.accounts.bootstrap import ensure_default_project, ensure_first_user, local_key
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
 
 pytestmark = pytest.mark.django_db
@@ -62,12 +65,24 @@ def test_a_fresh_installation_gets_a_project_and_an_admin_once() -> None:
     assert list(Project.objects.visible_to(first.user)) == [ensure_default_project()]
 
 
+def test_this_machine_s_own_senders_get_a_key_where_one_is_needed(settings: Settings, tmp_path: Path) -> None:
+    settings.DATA_DIR, settings.ALLOW_KEYLESS_INGEST = tmp_path, False
+    key = local_key()
+    assert ApiKey.project_of(key) == ensure_default_project()
+    assert local_key() == key
+    assert (tmp_path / "local-key").stat().st_mode & 0o077 == 0
+    ApiKey.objects.get().revoke()
+    assert local_key() != key
+    settings.ALLOW_KEYLESS_INGEST = True
+    assert local_key() == ""
+
+
 def test_the_admin_password_can_be_given() -> None:
     assert ensure_first_user("correct horse battery").user.check_password("correct horse battery")
 
 
-def test_retention_falls_back_to_the_setting(acme: Project, settings: pytest.FixtureRequest) -> None:
-    settings.RETENTION_DAYS = 17  # type: ignore[attr-defined]
+def test_retention_falls_back_to_the_setting(acme: Project, settings: Settings) -> None:
+    settings.RETENTION_DAYS = 17
     assert acme.effective_retention_days == 17
     acme.retention_days = 3
     assert acme.effective_retention_days == 3

@@ -1,8 +1,10 @@
 """Keys are cached for a moment, unknown ones too, and a revoked key closes within that moment."""
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import OperationalError
 
+from heliograph.accounts.bootstrap import ensure_default_project
 from heliograph.accounts.models import ApiKey, Organization, Project
 from heliograph.ingest import auth
 from heliograph.ingest.auth import KeyRing, Tenant
@@ -62,6 +64,19 @@ async def test_a_keyless_request_from_elsewhere_is_refused(ring):
     for peer in ("203.0.113.9", "", "unknown"):
         with pytest.raises(Unauthenticated, match="Authorization: Bearer"):
             await ring.tenant({}, peer)
+
+
+async def test_a_keyless_request_under_a_foreign_name_is_refused(ring):
+    # DNS rebinding: a page's own name points at this machine, and its requests carry that name.
+    for host in ("evil.example:4318", "evil.example", "127.0.0.1.evil.example:4318"):
+        with pytest.raises(Unauthenticated):
+            await ring.tenant({"host": host}, "127.0.0.1")
+
+
+async def test_a_keyless_request_under_a_name_of_this_machine_reaches_the_default_project(ring):
+    project = await sync_to_async(ensure_default_project)()
+    for host in ("localhost:4318", "127.0.0.1:4318", "[::1]:4318"):
+        assert (await ring.tenant({"host": host}, "127.0.0.1")).project_id == project.pk
 
 
 async def test_a_keyless_request_is_refused_where_the_setting_says_so(ring, settings):

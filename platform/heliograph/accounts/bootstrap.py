@@ -3,7 +3,9 @@
 import secrets
 from dataclasses import dataclass
 
-from heliograph.accounts.models import Membership, Organization, Project, User
+from django.conf import settings
+
+from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
 
 DEFAULT_PROJECT_SLUG = "default"
 
@@ -23,6 +25,22 @@ def ensure_default_project() -> Project:
         return existing
     organization = Organization.objects.create(name="Default organization")
     return Project.objects.create(organization=organization, name="Default", slug=DEFAULT_PROJECT_SLUG)
+
+
+def local_key() -> str:
+    """Return the key by which this machine's own senders write to the default project; '' where none is needed.
+
+    It is made once and kept in the data folder, readable by its owner only; a revoked one is replaced.
+    """
+    if settings.ALLOW_KEYLESS_INGEST:
+        return ""
+    path = settings.DATA_DIR / "local-key"
+    key: str = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    if not key or ApiKey.project_of(key) is None:
+        _, key = ApiKey.issue(ensure_default_project(), "this machine's own senders")
+        path.touch(mode=0o600)
+        path.write_text(key, encoding="utf-8")
+    return key
 
 
 def ensure_first_user(password: str = "") -> FirstUser:

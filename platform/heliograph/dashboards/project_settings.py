@@ -90,7 +90,7 @@ def _page(
 
 def sending_context(project: Project) -> dict[str, object]:
     """Return what the examples of sending a first trace need."""
-    host = "localhost" if settings.IS_LOOPBACK_ONLY else settings.HOST
+    host = "localhost" if settings.IS_LOOPBACK_ONLY else settings.LOCAL_HOST
     return {
         "otlp_http_endpoint": f"http://{host}:{settings.OTLP_HTTP_PORT}",
         "otlp_grpc_endpoint": f"http://{host}:{settings.OTLP_GRPC_PORT}",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
+from django.http.request import split_domain_port, validate_host
 
 from heliograph.accounts.bootstrap import DEFAULT_PROJECT_SLUG
 from heliograph.accounts.models import ApiKey, Project
@@ -25,6 +26,7 @@ CACHE_ENTRIES = 10_000
 MAX_KEY_CHARS = 200
 _HINT = "send an API key of the project as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
 _KEYLESS = ""
+_OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,10 @@ def _key_of(headers: Mapping[str, str]) -> str:
 def _is_own_machine(headers: Mapping[str, str], peer: str) -> bool:
     """Say whether the sender itself is on this machine: behind a proxy here, everybody's address is the proxy's."""
     if "x-forwarded-for" in headers or "forwarded" in headers:
+        return False
+    # A web page can point a name of its own at 127.0.0.1 (DNS rebinding); its requests then carry that name.
+    host, _ = split_domain_port(headers.get("host", "localhost"))
+    if not validate_host(host, [*_OWN_NAMES, *(name for name in settings.ALLOWED_HOSTS if name != "*")]):
         return False
     try:
         return ipaddress.ip_address(peer).is_loopback

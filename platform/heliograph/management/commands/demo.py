@@ -1,5 +1,6 @@
 """`heliograph demo`: send realistic traffic through the public OTLP endpoint, as any service would."""
 
+import os
 import time
 from argparse import ArgumentParser
 from itertools import islice
@@ -12,6 +13,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 
+from heliograph.accounts.bootstrap import local_key
 from heliograph.demo import gpu, traces
 
 TRACES_PER_EXPORT = 40
@@ -25,8 +27,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the endpoint, the key, the number of traces and the hours that they are spread over."""
-        parser.add_argument("--endpoint", default=f"http://127.0.0.1:{settings.OTLP_HTTP_PORT}")
-        parser.add_argument("--api-key", default="")
+        parser.add_argument("--endpoint", default=f"http://{settings.LOCAL_HOST}:{settings.OTLP_HTTP_PORT}")
+        parser.add_argument("--api-key", default=os.environ.get("HELIOGRAPH_API_KEY") or local_key())
         parser.add_argument("--traces", type=int, default=600)
         parser.add_argument("--hours", type=int, default=24)
         parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -87,8 +87,7 @@ class Command(BaseCommand):
 
     @staticmethod
     def _local_url(port: int) -> str:
-        host = "127.0.0.1" if settings.HOST in {"0.0.0.0", "::"} else settings.HOST  # noqa: S104  # compared, not bound
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"http://{settings.LOCAL_HOST}:{port}"
 
     def _greet(self, first: FirstUser) -> None:
         password = first.password or "set earlier; this link lets you in, and Settings changes it"
@@ -98,8 +97,8 @@ class Command(BaseCommand):
             f"  One-time login link:   {link_for(first.user)}",
             f"  User:                  {first.user.username}",
             f"  Password:              {password}",
-            f"  Send traces to:        http://{settings.HOST}:{settings.OTLP_HTTP_PORT}  (OTLP/HTTP)",
-            f"                         {settings.HOST}:{settings.OTLP_GRPC_PORT}  (OTLP/gRPC)",
+            f"  Send traces to:        http://{settings.LOCAL_HOST}:{settings.OTLP_HTTP_PORT}  (OTLP/HTTP)",
+            f"                         {settings.LOCAL_HOST}:{settings.OTLP_GRPC_PORT}  (OTLP/gRPC)",
         ]
         if not client.execute_unscoped("SELECT 1 FROM spans LIMIT 1", tag="start.is_empty"):
             lines.append("  Nothing is stored yet. See it with data:   make demo   (in a second terminal)")

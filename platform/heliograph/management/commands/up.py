@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from heliograph import supervisor
+from heliograph.accounts.bootstrap import local_key
 
 
 class Command(BaseCommand):
@@ -33,6 +34,8 @@ class Command(BaseCommand):
         self.stdout.write("heliograph: preparing the metadata database and the static files")
         call_command("migrate", interactive=False, verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
+        # For the GPU agent of this machine; the other processes have no use for it.
+        os.environ.setdefault("HELIOGRAPH_API_KEY", local_key())
         config = settings.DATA_DIR / "supervisord.conf"
         config.write_text(supervisor.render(), encoding="utf-8")
         config.chmod(0o600)
