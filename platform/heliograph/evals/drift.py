@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 from django.conf import settings
-from evaluators.embedding import embed
 
 from evaluators.drift import detect
 from evaluators.drift.explain import explain
+from evaluators.embedding import embed
 from heliograph.evals.models import Run
 from heliograph.query import evaluation
 from heliograph.query.evaluation import TextSample
