@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 
 import django
 import uvicorn
@@ -20,6 +21,9 @@ def main() -> None:
     parser.add_argument("--http-port", type=int, default=settings.OTLP_HTTP_PORT, help="0 takes a free one")
     parser.add_argument("--grpc-port", type=int, default=settings.OTLP_GRPC_PORT, help="0 takes a free one")
     options = parser.parse_args()
+    # A commit gives the interpreter away at every send and read; with the default of 5 ms it waits that long for the
+    # decoding threads each time.
+    sys.setswitchinterval(0.001)
     metrics.configure("collector")
     uvicorn.run(
         collector.application(options.grpc_port),
