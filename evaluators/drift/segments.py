@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,11 @@ def detect_segments(
         raise ValueError(f"need 1 to {MAX_SEGMENTS} segments, got {len(segments)}")
     enough = min(MOST_PERMUTATIONS, max(FIRST_PERMUTATIONS, int(np.ceil(2 * len(segments) / alpha)) - 1))
     results: list[DriftResult] = []
+    run = partial(detect, test=test, alpha=alpha, device=device)
     for i, (reference, current) in enumerate(segments.values()):
-        common = {"test": test, "alpha": alpha, "device": device}
-        result = detect(reference, current, permutations=FIRST_PERMUTATIONS, seed=seed + 2 * i, **common)  # type: ignore[arg-type]
+        result = run(reference, current, permutations=FIRST_PERMUTATIONS, seed=seed + 2 * i)
         if result.p_value <= PROMISING and "permutations" in result.details and enough > FIRST_PERMUTATIONS:
-            result = detect(reference, current, permutations=enough, seed=seed + 2 * i + 1, **common)  # type: ignore[arg-type]
+            result = run(reference, current, permutations=enough, seed=seed + 2 * i + 1)
         results.append(result)
     q_values = stats.false_discovery_control([result.p_value for result in results])
     found = [
