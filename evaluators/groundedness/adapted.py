@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# Attention and feed-forward matrices of a BERT layer; embeddings stay as they come in the package.
-import os
 from pathlib import Path
 
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-ATT = os.environ.get("ATT", "eager")
+# Attention and feed-forward matrices of a BERT layer; embeddings stay as they come in the package.
 _ADAPTED = ("query", "key", "value", "dense")
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from evaluators.batching import padded
+from evaluators.devices import choose_dtype
 from evaluators.groundedness.adapted import AdaptedVerifier, add_adapters, load_encoder, save_adapters
 from evaluators.groundedness.minilm import MAX_TOKENS, collate, packaged_folder, tokenize
 from evaluators.training.data import Example, Row, is_held_out, natural_examples, read_rows, training_round
@@ -93,8 +94,8 @@ def progress(recipe: Recipe, step: int, elapsed_s: float) -> float:
 def prepare(recipe: Recipe, resume: Path | None) -> tuple[AdaptedVerifier, torch.optim.AdamW]:
     """The model with its adapters, and an optimizer over (adapters, heads)."""
     torch.manual_seed(recipe.seed)
-    # The frozen weights and activations are bfloat16, what is trained is fp32.
-    model = AdaptedVerifier(load_encoder(packaged_folder(), torch.bfloat16, "eager"))
+    # The frozen weights and activations are bfloat16 where the CPU multiplies it, what is trained is fp32.
+    model = AdaptedVerifier(load_encoder(packaged_folder(), choose_dtype(torch.device("cpu")), "eager"))
     add_adapters(model, recipe.rank)
     if resume is not None:
         model.load_state_dict({name: item.float() for name, item in load_file(resume).items()}, strict=False)
