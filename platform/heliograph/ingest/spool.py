@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from heliograph.ingest.durable import write_durably
 from heliograph.ingest.exports import Export
 
 MAGIC = b"HGSPOOL1"
@@ -65,7 +66,7 @@ class Spool:
         try:
             if self.size() + len(data) > self.max_bytes:
                 raise SpoolFull(f"the spool holds {self.max_bytes} bytes (HELIOGRAPH_SPOOL_MAX_BYTES)")
-            _write_durably(self.folder / name, data)
+            write_durably(self.folder / name, data)
         except OSError as error:
             raise SpoolFull(f"the spool cannot be written: {error}") from error
 
@@ -110,14 +111,14 @@ class Spool:
     def set_aside(self, export: Export, reason: str) -> None:
         """Keep a request that can never be stored, with the reason, where a person finds it."""
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
-        _write_durably(self.folder / DEAD_LETTERS / f"{name}{_SUFFIX}", _file_of([export]))
+        write_durably(self.folder / DEAD_LETTERS / f"{name}{_SUFFIX}", _file_of([export]))
         note = {"reason": reason, "signal": export.signal, "project_id": export.project_id}
-        _write_durably(self.folder / DEAD_LETTERS / f"{name}.json", json.dumps(note).encode())
+        write_durably(self.folder / DEAD_LETTERS / f"{name}.json", json.dumps(note).encode())
 
     def set_file_aside(self, path: Path, reason: str) -> None:
         """Keep a damaged file whole, with the reason."""
         target = self.folder / DEAD_LETTERS / path.name
-        _write_durably(target.with_suffix(".json"), json.dumps({"reason": reason}).encode())
+        write_durably(target.with_suffix(".json"), json.dumps({"reason": reason}).encode())
         path.rename(target)
 
     @contextmanager
@@ -162,21 +163,3 @@ def _read_record(data: bytes, position: int) -> tuple[dict[str, Any], bytes, int
     if end > len(data) or zlib.crc32(data[start:end]) != checksum:
         raise ValueError("the checksum does not match")
     return json.loads(data[start:middle]), data[middle:end], end
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    draft = path.with_name(path.name + ".draft")
-    try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
