@@ -10,6 +10,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.text import slugify
 
+from heliograph.accounts.limits import IngestLimits
+
 
 class User(AbstractUser):
     """A person. A model of our own from the first migration, since Django cannot swap it in later."""
@@ -55,13 +57,16 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.filter(organization__members=user)
 
 
-class Project(models.Model):
+class Project(IngestLimits):
     """The unit of isolation: every row in ClickHouse carries the id of exactly one project."""
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="projects")
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=80, unique=True)
     retention_days = models.PositiveSmallIntegerField(default=0, help_text="0 takes HELIOGRAPH_RETENTION_DAYS.")
+    keep_dead_letters = models.BooleanField(
+        default=True, help_text="Keep a bounded sample of bodies that were refused, so that a person can look at them."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
@@ -87,7 +92,7 @@ class Project(models.Model):
         return cls.objects.create(organization=organization, name=name, slug=slug)
 
 
-class ApiKey(models.Model):
+class ApiKey(IngestLimits):
     """A secret that a program sends. Only its SHA-256 is kept: 256 random bits need no slow hash."""
 
     PREFIX = "hg_"
