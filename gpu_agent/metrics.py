@@ -165,7 +165,7 @@ PROCESS_INFO = Metric(
     GAUGE,
     MEDIUM,
     "1 while the process holds the GPU; parents and listening sockets lead a span to its GPU",
-    (*PROCESS_ATTRIBUTES, "gpu.process.parent_pids", "gpu.process.listen"),
+    (*PROCESS_ATTRIBUTES, "gpu.process.parent_pids", "gpu.process.listen", "gpu.process.addresses"),
 )
 
 # The agent itself

@@ -22,7 +22,9 @@ MAX_PARENTS = 16  # an engine's workers are a few steps below the server process
 MAX_DESCRIPTORS = 16384  # engines hold thousands; more is a leak that we need not walk
 MAX_TABLE_BYTES = 4 << 20  # /proc/net/tcp has 150 bytes a connection
 MAX_CACHED = 1024  # processes that ever held a GPU, the oldest forgotten first
+MAX_ADDRESSES = 32  # a host with more is a router; what is left out cannot be matched, and nothing else is harmed
 LISTEN = "0A"
+WILDCARDS = ("0.0.0.0:", "[::]:")  # as the kernel prints them
 
 CONTAINER_ID = re.compile(r"(?<![0-9a-f])([0-9a-f]{64})(?![0-9a-f])")
 # kubepods-besteffort-pod1234_5678.slice (systemd) or /kubepods/besteffort/pod1234-5678/ (cgroupfs)
@@ -52,6 +54,31 @@ def _address(text: str) -> str:
         return ""
     words = b"".join(int(text[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(text), 8))
     return str(IPv4Address(words)) if len(words) == 4 else f"[{IPv6Address(words)}]"
+
+
+def local_ipv4(table: str) -> Iterator[str]:
+    """IPv4 addresses of a network namespace, loopback aside, in the text of /proc/PID/net/fib_trie."""
+    candidate = ""
+    for line in table.splitlines():
+        words = line.split()
+        if len(words) == 2 and words[0] == "|--":
+            candidate = words[1]
+        elif words[:1] == ["/32"] and words[-1] == "LOCAL" and not candidate.startswith("127."):
+            yield candidate
+
+
+def local_ipv6(table: str) -> Iterator[str]:
+    """IPv6 addresses of a network namespace, loopback and link-local aside, in the text of /proc/PID/net/if_inet6."""
+    for line in table.splitlines():
+        text = line.split(" ", 1)[0]
+        if len(text) != 32:
+            continue
+        try:
+            address = IPv6Address(int(text, 16))
+        except ValueError:  # not a hexadecimal number
+            continue
+        if not address.is_loopback and not address.is_link_local:
+            yield str(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +137,8 @@ class ProcessTable:
         addresses = sorted({address for each in (pid, *parents) for address in self._sockets(each)})
         if addresses:
             links.append(("gpu.process.listen", ",".join(addresses)))
+        if any(address.startswith(WILDCARDS) for address in addresses) and (reached := self._local(pid)):
+            links.append(("gpu.process.addresses", ",".join(reached)))
         return Process(tuple(attributes), tuple(links), time.monotonic())
 
     def _parents(self, parent: int) -> list[int]:
@@ -140,6 +169,12 @@ class ProcessTable:
             for inode, address in listening(self._text(f"{pid}/net/{name}")):
                 if inode in inodes:
                     yield address
+
+    def _local(self, pid: int) -> list[str]:
+        """Addresses at which a socket of the process that listens on all of them is reached: of its own namespace,
+        so that a pod's address leads to the pod's processes and to no others of the host."""
+        found = {*local_ipv4(self._text(f"{pid}/net/fib_trie")), *local_ipv6(self._text(f"{pid}/net/if_inet6"))}
+        return sorted(found)[:MAX_ADDRESSES]
 
     def _stat(self, pid: int) -> tuple[int, int, str] | None:
         """Start in clock ticks since boot, parent and name of a process; None once it is gone."""

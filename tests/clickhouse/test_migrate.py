@@ -141,6 +141,15 @@ def test_a_dangerous_file_is_not_applied(empty_store, folder):
     assert "first" in tables()
 
 
+def test_a_file_of_a_number_that_was_left_free_is_applied_when_it_comes(empty_store, folder):
+    create = "CREATE TABLE IF NOT EXISTS {} (n UInt8) ENGINE = MergeTree ORDER BY n;\n"
+    (folder / "0003_third.sql").write_text(create.format("third"))
+    assert [migration.number for migration in migrate.migrate(folder)] == [1, 3]
+    (folder / "0002_late.sql").write_text(create.format("late"))
+    assert [migration.number for migration in migrate.migrate(folder)] == [2]
+    assert {"third", "late"} <= tables()
+
+
 @pytest.mark.parametrize("names", [["0002_gap.sql"], ["0001_a.sql", "0001_b.sql"], ["first.sql"]])
 def test_numbers_are_in_order(tmp_path, names):
     for name in names:

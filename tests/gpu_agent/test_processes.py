@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_agent.processes import ProcessTable, container_of, listening
+from gpu_agent.processes import ProcessTable, container_of, listening, local_ipv4, local_ipv6
 from tests.gpu_agent.support import h100s, until
 
 CONTAINER = "4f" * 32
@@ -63,6 +63,51 @@ def test_listening_sockets_are_read_in_the_kernels_byte_order():
     )
     assert list(listening(tcp)) == [("111", "127.0.0.1:8000")]
     assert list(listening(tcp6)) == [("333", "[::1]:8002")]
+
+
+FIB_TRIE = """Main:
+  +-- 0.0.0.0/0 3 0 5
+     +-- 10.244.0.0/16 2 0 2
+        |-- 10.244.1.0
+           /24 link UNICAST
+        |-- 10.244.1.7
+           /32 host LOCAL
+        |-- 10.244.1.255
+           /32 link BROADCAST
+     |-- 127.0.0.1
+        /32 host LOCAL
+"""
+
+
+def test_the_addresses_of_a_network_are_read_without_loopback_and_broadcast():
+    assert list(local_ipv4(FIB_TRIE)) == ["10.244.1.7"]
+    tables = (
+        "00000000000000000000000000000001 01 80 10 80       lo\n"
+        "fe800000000000000042acfffe110002 02 40 20 80     eth0\n"
+        "fd000000000000000000000000000007 02 40 00 80     eth0\n"
+    )
+    assert list(local_ipv6(tables)) == ["fd00::7"]
+
+
+@given(st.text(alphabet="|-0123456789abcdef./ \nLOCAL", max_size=300))
+def test_no_address_table_breaks_the_parser(text):
+    assert all(local_ipv4(text))
+    assert all(local_ipv6(text))
+
+
+def test_a_wildcard_socket_is_reached_at_the_addresses_of_the_process_own_network(tmp_path):
+    fake_proc(tmp_path, 77, start=100)
+    for name in ("fd", "net"):
+        (tmp_path / "77" / name).mkdir()
+    (tmp_path / "77" / "fd" / "3").symlink_to("socket:[42]")
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    row = "   0: {}:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 42 1\n"
+    (tmp_path / "77" / "net" / "tcp").write_text(head + row.format("00000000"))
+    (tmp_path / "77" / "net" / "fib_trie").write_text(FIB_TRIE)
+    links = dict(ProcessTable(tmp_path).describe(77).links)
+    assert links == {"gpu.process.listen": "0.0.0.0:8000", "gpu.process.addresses": "10.244.1.7"}
+    (tmp_path / "77" / "net" / "tcp").write_text(head + row.format("0100007F"))
+    assert "gpu.process.addresses" not in dict(ProcessTable(tmp_path).describe(77).links)
 
 
 def test_this_process_is_described_with_start_name_and_socket():
