@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib.metadata import version
+from typing import NamedTuple
 
 from genai_prices import data_snapshot, types
 
@@ -105,8 +106,7 @@ class ModelPrice:
     cache_write_per_million: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """The cost of one call in USD, in parts that do not overlap; exact, not rounded.
 
     ``input_usd`` is for the input tokens that were neither read from nor written to a cache. ``total_usd`` is the sum
@@ -218,7 +218,7 @@ def _impossible(*counts: int | None) -> str | None:
     input_, output, read, write, reasoning = counts
     if input_ is None and output is None:
         return "no token counts"
-    if any(count is not None and count < 0 for count in counts):
+    if (input_ or 0) < 0 or (output or 0) < 0 or (read or 0) < 0 or (write or 0) < 0 or (reasoning or 0) < 0:
         return "negative token count"
     if input_ is not None and (read or 0) + (write or 0) > input_:
         return "more cached tokens than input tokens: the sender counts them apart"

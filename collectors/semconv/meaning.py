@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from collectors.pricing import ModelPrice, price
+from collectors.semconv import canonical
 from collectors.semconv.content import content_of, documents_of, embedded_texts, messages_column, preview
 from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD, Converter, Spread, from_json
 from collectors.semconv.dialects import INDEX
@@ -13,7 +15,7 @@ from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
 from collectors.semconv.messages import CUT_ROLE, Message, message_of, messages_of
 from collectors.semconv.parts import parts_of
 from collectors.semconv.providers import fold
-from collectors.semconv.table import RANKS_PER_DIALECT, Path, unflatten
+from collectors.semconv.table import PROJECT, RANKS_PER_DIALECT, Hit, Index, Path, unflatten
 from collectors.text import to_json, to_text
 
 Fields = dict[str, Any]
@@ -23,11 +25,13 @@ COUNTED_KINDS = frozenset({"llm", "embedding", "reranker"})
 # Fields under the names of columns that hold what came until `_settle_content` has read it.
 _RAW = ("input", "output", "documents")
 _NO_EVENTS = EventMeaning()
+# What a span of any kind may have: a rule that fills these alone makes no GenAI span.
+ANYBODYS = frozenset({"session_id", "user_id", "tags", "environment", "release", "server_address", "server_port"})
 # Added to a rank, this puts it behind every dialect: a value inside another attribute yields to keys of its own.
-_YIELDING = 100 * RANKS_PER_DIALECT
+YIELDING = 100 * RANKS_PER_DIALECT
 # What an event says counts where the span itself says nothing.
-_BEHIND = 10 * _YIELDING
-_SIGNS_OF_A_MODEL = (
+BEHIND = 10 * YIELDING
+SIGNS_OF_A_MODEL = (
     "model_requested",
     "model_answered",
     "model_name",
@@ -40,29 +44,47 @@ _SIGNS_OF_A_MODEL = (
 )
 
 
+# Without any of these, input and output are already what the columns hold.
+_TOKENS_TO_SETTLE = frozenset(
+    {
+        "total_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "cache_write_5m_tokens",
+        "cache_write_1h_tokens",
+        "reasoning_tokens",
+        "exclusive_input_tokens",
+        "exclusive_output_tokens",
+    }
+)
+
+
 def interpret(
     attributes: Mapping[str, Any],
     events: list[Event],
     *,
     start_ns: int,
     price_overrides: Mapping[str, ModelPrice] | None = None,
+    index: Index = INDEX,
 ) -> Fields:
     """Canonical fields of one span, under the names of its columns; an absent one is absent.
+
+    `index` is the built-in table, or the one with a project's own rules (`rules.compiled`).
 
     `kind` and `usage_counted` are always there, `cut` names columns whose JSON arrived cut in the middle. Never raises
     on any attributes.
     """
     fields: Fields = {}
     ranks: dict[str, int] = {}
-    collect(attributes, fields, ranks, 0)
+    collect(attributes, fields, ranks, 0, index)
     said = _NO_EVENTS
     for event in events:
         if event[1] in NAMES:
             said = read_events(events)
             if said.details:
-                collect(said.details, fields, ranks, _BEHIND)
+                collect(said.details, fields, ranks, BEHIND, index)
             break
-    dialect = _dialect(ranks)
+    dialect = _dialect(ranks, index)
     if dialect or said.input_messages or said.output_messages:
         fields["dialect"] = dialect or "otel_genai"
     _settle_kind(fields)
@@ -75,40 +97,50 @@ def interpret(
     if "provider" in fields:
         fields["provider"] = fold(fields["provider"])
     _settle_model(fields)
-    _settle_tokens(fields)
+    if not _TOKENS_TO_SETTLE.isdisjoint(fields):
+        _settle_tokens(fields)
     _settle_costs(fields, start_ns, price_overrides)
     _settle_first_token(fields, said, start_ns)
     _settle_content(fields, said)
     return fields
 
 
-def collect(attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int], behind: int) -> None:
+def collect(
+    attributes: Mapping[str, Any], fields: Fields, ranks: dict[str, int], behind: int, index: Index = INDEX
+) -> None:
     """Put what the attributes say into `fields`, the best rank of each field winning; `ranks` is kept beside.
 
     `behind` is added to every rank, so that a later call yields to an earlier one.
     """
-    known = INDEX.known
+    keys = tuple(attributes)
+    plan = index.plans.get(keys)
+    if plan is None:
+        plan = index.plan(keys)
+    for key, field, rank, convert in plan.plain:
+        # In the order of their ranks: what is there already is better.
+        if field not in fields:
+            value = convert(attributes[key])
+            if value is not None:
+                fields[field] = value
+                ranks[field] = rank + behind
+    if plan.nested:
+        _collect_nested(attributes, plan.nested, fields, ranks, behind)
+
+
+def _collect_nested(
+    attributes: Mapping[str, Any], nested: list[tuple[str, Hit]], fields: Fields, ranks: dict[str, int], behind: int
+) -> None:
     # By rank, which no two prefixes share: the field and its items.
     flat: dict[int, tuple[str, list[tuple[Path, Any]]]] = {}
     several: list[tuple[int, Converter, Any]] = []
-    for key, value in attributes.items():
-        hit = known[key] if key in known else INDEX.learn(key)
-        if hit is None:
+    for key, (field, rank, convert, path, _) in nested:
+        if path is None:
+            several.append((rank + behind + YIELDING, convert, attributes[key]))
             continue
-        field, rank, convert, path, _ = hit
-        rank += behind
-        if path is not None:
-            group = flat.get(rank)
-            if group is None:
-                group = flat[rank] = (field, [])
-            group[1].append((path, value))
-        elif field == "several":
-            several.append((rank + _YIELDING, convert, value))
-        elif field not in ranks or ranks[field] > rank:
-            converted = convert(value)
-            if converted is not None:
-                ranks[field] = rank
-                fields[field] = converted
+        group = flat.get(rank + behind)
+        if group is None:
+            group = flat[rank + behind] = (field, [])
+        group[1].append((path, attributes[key]))
     for rank, (field, items) in flat.items():
         _take(fields, ranks, field, rank, unflatten(items))
     for rank, convert, value in several:
@@ -129,12 +161,23 @@ def _take_several(fields: Fields, ranks: dict[str, int], rank: int, spread: Conv
         _take(fields, ranks, field, rank, each)
 
 
-def _dialect(ranks: dict[str, int]) -> str:
-    """The dialect of the best key; the last dialect is that of general keys, which make no GenAI span."""
+def _dialect(ranks: dict[str, int], index: Index) -> str:
+    """The dialect of the best key; that of general keys has no name, since they make no GenAI span."""
     if not ranks:
         return ""
-    best = min([rank % _YIELDING for rank in ranks.values()])
-    return INDEX.dialects[best // RANKS_PER_DIALECT].name
+    best = min([rank % YIELDING for rank in ranks.values()])
+    name = index.of_rank(best)
+    return name if index is INDEX or name not in ("", PROJECT) else _dialect_beside_rules(ranks, index)
+
+
+def _dialect_beside_rules(ranks: dict[str, int], index: Index) -> str:
+    """The dialect of the best key that no rule of the project's reads; without one, whether the rules alone make a
+    GenAI span."""
+    names = {field: index.of_rank(rank % YIELDING) for field, rank in ranks.items()}
+    others = [ranks[field] % YIELDING for field, name in names.items() if name != PROJECT]
+    name = index.of_rank(min(others)) if others else ""
+    ruled = any(name == PROJECT and field not in ANYBODYS for field, name in names.items())
+    return name or (PROJECT if ruled else "")
 
 
 def _settle_kind(fields: Fields) -> None:
@@ -146,7 +189,7 @@ def _settle_kind(fields: Fields) -> None:
             fields["kind"] = "other"
         elif "tool_name" in fields or "tool_call_id" in fields:
             fields["kind"] = "tool"
-        elif any(key in fields for key in _SIGNS_OF_A_MODEL):
+        elif any(key in fields for key in SIGNS_OF_A_MODEL):
             fields["kind"] = "llm"
         elif "agent_name" in fields:
             fields["kind"] = "agent"
@@ -218,7 +261,7 @@ def _settle_costs(fields: Fields, start_ns: int, overrides: Mapping[str, ModelPr
     cost = price(
         fields["model"],
         fields.get("provider"),
-        datetime.fromtimestamp(start_ns // 1_000_000_000, UTC),
+        _minute(start_ns // 60_000_000_000),
         input_tokens=fields.get("input_tokens"),
         output_tokens=fields.get("output_tokens"),
         cache_read_tokens=fields.get("cache_read_tokens"),
@@ -236,6 +279,13 @@ def _settle_costs(fields: Fields, start_ns: int, overrides: Mapping[str, ModelPr
     fields["cache_read_cost"] = cost.cache_read_usd
     fields["cache_write_cost"] = cost.cache_write_usd
     fields["cost"] = cost.total_usd
+
+
+# Prices depend on the minute at most, and the spans of a request share a few.
+@lru_cache(maxsize=1_024)
+def _minute(number: int) -> datetime:
+    """The start of a minute, counted since the epoch."""
+    return datetime.fromtimestamp(number * 60, UTC)
 
 
 def _settle_first_token(fields: Fields, said: EventMeaning, start_ns: int) -> None:
@@ -259,7 +309,10 @@ def _settle_content(fields: Fields, said: EventMeaning) -> None:
 def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
     """Text and preview: of messages, else of what was embedded, else of whatever the span took."""
     if "input_messages" in fields:
-        text, messages = messages_column(fields["input_messages"], "user")
+        value = fields["input_messages"]
+        if "system_instructions" not in fields and (read := canonical.read(value, "user")) is not None:
+            return value, read.preview
+        text, messages = messages_column(value, "user")
     elif said.input_messages:
         text, messages = "", said.input_messages
     elif "embedded_texts" in fields:
@@ -278,7 +331,12 @@ def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
 
 def _output(fields: Fields, said: EventMeaning) -> tuple[str, str]:
     if "output_messages" in fields:
-        text, messages = messages_column(fields["output_messages"], "assistant")
+        value = fields["output_messages"]
+        if (read := canonical.read(value, "assistant")) is not None:
+            if "finish_reason" not in fields:
+                fields["finish_reason"] = read.finish_reason or ""
+            return value, read.preview
+        text, messages = messages_column(value, "assistant")
     elif said.output_messages:
         text, messages = "", said.output_messages
     elif "output_tool_calls" in fields or "output_reasoning" in fields:

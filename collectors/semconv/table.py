@@ -6,6 +6,7 @@ order of DIALECTS decides between dialects, so the rank of a key is (dialect, po
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from collectors.semconv import convert
@@ -113,6 +114,21 @@ class Hit(NamedTuple):
     dialect: str
 
 
+class Plan(NamedTuple):
+    """What is read from spans of the same keys: plain keys, best rank first, and those whose values are taken apart."""
+
+    plain: list[tuple[str, str, int, Converter]]
+    nested: list[tuple[str, Hit]]
+
+
+# Senders send the same keys in the same order, span after span. Keys with an index in them (`messages.3.role`) make
+# many plans, so that all are dropped when there are too many; 1,024 plans of 64 keys take about 20 MB.
+MAX_PLANS = 1_024
+MAX_PLAN_KEYS = 64
+
+# The dialect of a project's own rules (see `rules`).
+PROJECT = "project"
+
 # Segments that only wrap what follows them, in OpenInference's and Traceloop's flat keys.
 _WRAPPERS = frozenset({"message", "message_content", "tool_call", "document", "embedding", "completion", "prompt"})
 # Distance between two dialects' ranks: more than any field has keys.
@@ -120,10 +136,18 @@ RANKS_PER_DIALECT = 1_000
 
 
 class Index:
-    """Key -> Hit over some dialects, in order of precedence."""
+    """Key -> Hit over some dialects, in order of precedence.
 
-    def __init__(self, dialects: tuple[Dialect, ...]) -> None:
+    `prefixes` are looked at last, in their order: what a key means that nothing else names and that begins so.
+    `max_keys` bounds what is remembered of keys met so far.
+    """
+
+    def __init__(
+        self, dialects: tuple[Dialect, ...], prefixes: tuple[tuple[str, Hit], ...] = (), max_keys: int | None = None
+    ) -> None:
         self.dialects = dialects
+        self.prefixes = prefixes
+        self._max_keys = max_keys
         self._flat: dict[str, tuple[str, int, str]] = {}
         plain: dict[str, Hit | None] = {}
         for order, dialect in enumerate(dialects):
@@ -141,10 +165,43 @@ class Index:
         # Read directly by `collect`: the look-up of every attribute of every span.
         self.known: dict[str, Hit | None] = dict(plain)
 
+        # Read directly by `collect`, as above.
+        self.plans: dict[tuple[str, ...], Plan] = {}
+
+    def plan(self, keys: tuple[str, ...]) -> Plan:
+        """What to read from spans that have these keys; kept for the next one."""
+        plan = Plan([], [])
+        for key in keys:
+            hit = self.lookup(key)
+            if hit is None:
+                continue
+            if hit.path is not None or hit.field == "several":
+                plan.nested.append((key, hit))
+            else:
+                plan.plain.append((key, hit.field, hit.rank, hit.convert))
+        # Of one rank, the first key that came wins.
+        plan.plain.sort(key=itemgetter(2))
+        if len(keys) <= MAX_PLAN_KEYS:
+            # A project's own table is one of many.
+            if len(self.plans) >= (MAX_PLANS if self._max_keys is None else MAX_PLANS // 16):
+                self.plans = {}
+            self.plans[keys] = plan
+        return plan
+
+    def of_rank(self, rank: int) -> str:
+        """Name of the dialect that a rank belongs to."""
+        return self.dialects[rank // RANKS_PER_DIALECT].name
+
+    def lookup(self, key: str) -> Hit | None:
+        """Meaning of a key, None for one that nobody maps."""
+        return self.known[key] if key in self.known else self.learn(key)
+
     def learn(self, key: str) -> Hit | None:
         """Meaning of a key that is not in `known` yet; it is from now on."""
         hit = self._flat_hit(key)
-        if len(self.known) >= MAX_KEYS:
+        if hit is None and self.prefixes:
+            hit = next((hit for prefix, hit in self.prefixes if key.startswith(prefix)), None)
+        if len(self.known) >= (self._max_keys or MAX_KEYS):
             self.known = dict(self._plain)
         self.known[key] = hit
         return hit
