@@ -112,6 +112,10 @@ METRIC_COLUMNS = (
     "attributes",
     "resource",
 )
+    "exemplars.time",
+    "exemplars.value",
+    "exemplars.trace_id",
+    "exemplars.span_id",
 LOG_COLUMNS = (
     "time",
     "observed_time",

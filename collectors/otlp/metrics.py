@@ -15,6 +15,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     SummaryDataPoint,
 )
 
+from collectors import gpu_agents
 from collectors.otlp.body import ContentType, each_scope, read_body
 from collectors.otlp.columns import METRIC_COLUMNS, Row, to_columns
 from collectors.otlp.limits import Limits
@@ -25,8 +26,10 @@ from collectors.semconv.convert import MAX_LABEL_CHARS, label
 _TEMPORALITY = ("", "delta", "cumulative")
 # DataPointFlags: the series has ended; there is no value.
 _NO_RECORDED_VALUE = 1
-# Where a point names its host: OpenTelemetry's key, then dcgm-exporter's label.
-_HOST_KEYS = ("host.name", "Hostname")
+# Where a point names its host: OpenTelemetry's key, then dcgm-exporter's label, before and after 2026-05.
+_HOST_KEYS = ("host.name", "Hostname", "hostname")
+# Of one point: a histogram carries one a bucket at most, and its first buckets tell enough.
+_MAX_EXEMPLARS = 64
 _NO_BUCKETS: tuple[Any, ...] = ([], [], None, 0, 0, [], 0, [])
 
 
@@ -84,14 +87,18 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
     for resource_metrics, scope_metrics in each_scope(
         request.resource_metrics, "scope_metrics", limits.max_metric_points
     ):
+        agent = gpu_agents.agent_of(scope_metrics.scope.name, (metric.name for metric in scope_metrics.metrics))
         for metric in scope_metrics.metrics:
             points = batch.within_cap(metric)
             if not points:
                 continue
             if resource_metrics is not read:
                 read, origin = resource_metrics, read_resource(resource_metrics.resource, limits)
+            first = len(batch.rows)
             _add_points(batch, metric, points, origin, origin.digest + scope_metrics.scope.name.encode())
     return DecodedMetrics(to_columns(METRIC_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
+            if agent is not None:
+                batch.rows[first:] = _of_gpu_agent(agent, metric.name, batch.rows[first:])
 
 
 def _add_points(batch: _Batch, metric: Metric, points: Sequence[Any], origin: Origin, salt: bytes) -> None:
@@ -137,9 +144,63 @@ def _row(batch: _Batch, name: str, point: Any, head: Row, origin: Origin, salt: 
         attributes,
         origin.texts,
     )
+        *_exemplars(point),
 
 
 def _first(attributes: dict[str, str], keys: Iterable[str]) -> str:
+def _exemplars(point: Any) -> tuple[list[Any], ...]:
+    """Times, values, trace ids and span ids of a point's exemplars."""
+    found = getattr(point, "exemplars", None)
+    if not found:
+        return [], [], [], []
+    kept = [
+        (each.time_unix_nano, float(getattr(each, each.WhichOneof("value"))), each.trace_id.hex(), each.span_id.hex())
+        for each in found[:_MAX_EXEMPLARS]
+        if each.WhichOneof("value") and each.time_unix_nano < 2**63
+    ]
+    kept = [each for each in kept if math.isfinite(each[1])]
+    return (
+        [each[0] for each in kept],
+        [each[1] for each in kept],
+        [each[2] for each in kept],
+        [each[3] for each in kept],
+    )
+
+
+def _of_gpu_agent(agent: gpu_agents.Agent, name: str, rows: list[Row]) -> list[Row]:
+    """Return the rows of another GPU agent's metric as they came, and after them the same as our agent says it."""
+    rule = gpu_agents.rule_of(agent, name)
+    kept_name = gpu_agents.kept_name(agent, name)
+    kept: list[Row] = []
+    ours: list[Row] = []
+    for row in rows:
+        named = dict(zip(METRIC_COLUMNS, row, strict=True))
+        named["metric"] = kept_name
+        named["gpu_uuid"] = named["gpu_uuid"] or gpu_agents.gpu_of(agent, named["attributes"])
+        kept.append(tuple(named.values()))
+        value = gpu_agents.value_of(rule, named["value"]) if rule else None
+        if rule is None or value is None:
+            continue
+        attributes = named["attributes"] | rule.attributes | {gpu_agents.AGENT: agent}
+        ours.append(
+            tuple(
+                (
+                    named
+                    | {
+                        "metric": rule.name,
+                        "unit": rule.unit,
+                        "value": value,
+                        "type": "sum" if rule.is_counter else "gauge",
+                        "temporality": "cumulative" if rule.is_counter else "",
+                        "is_monotonic": rule.is_counter,
+                        "attributes": attributes,
+                    }
+                ).values()
+            )
+        )
+    return kept + ours
+
+
     return next((text for key in keys if (text := label(attributes.get(key))) is not None), "")
 
 
