@@ -96,9 +96,9 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
                 read, origin = resource_metrics, read_resource(resource_metrics.resource, limits)
             first = len(batch.rows)
             _add_points(batch, metric, points, origin, origin.digest + scope_metrics.scope.name.encode())
-    return DecodedMetrics(to_columns(METRIC_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
             if agent is not None:
                 batch.rows[first:] = _of_gpu_agent(agent, metric.name, batch.rows[first:])
+    return DecodedMetrics(to_columns(METRIC_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
 
 
 def _add_points(batch: _Batch, metric: Metric, points: Sequence[Any], origin: Origin, salt: bytes) -> None:
@@ -143,11 +143,10 @@ def _row(batch: _Batch, name: str, point: Any, head: Row, origin: Origin, salt: 
         *numbers,
         attributes,
         origin.texts,
-    )
         *_exemplars(point),
+    )
 
 
-def _first(attributes: dict[str, str], keys: Iterable[str]) -> str:
 def _exemplars(point: Any) -> tuple[list[Any], ...]:
     """Times, values, trace ids and span ids of a point's exemplars."""
     found = getattr(point, "exemplars", None)
@@ -201,6 +200,7 @@ def _of_gpu_agent(agent: gpu_agents.Agent, name: str, rows: list[Row]) -> list[R
     return kept + ours
 
 
+def _first(attributes: dict[str, str], keys: Iterable[str]) -> str:
     return next((text for key in keys if (text := label(attributes.get(key))) is not None), "")
 
 
