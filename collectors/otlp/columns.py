@@ -111,11 +111,11 @@ METRIC_COLUMNS = (
     "negative_counts",
     "attributes",
     "resource",
-)
     "exemplars.time",
     "exemplars.value",
     "exemplars.trace_id",
     "exemplars.span_id",
+)
 LOG_COLUMNS = (
     "time",
     "observed_time",
