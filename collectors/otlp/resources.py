@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from collectors.otlp.limits import Limits
-from collectors.otlp.values import read_attributes
+from collectors.otlp.values import Cuts, read_attributes
 from collectors.semconv.convert import count, label, labels
 
 _SERVICE = ("service.name", "openinference.project.name")
@@ -31,18 +31,15 @@ class Origin:
     span_columns: dict[str, Any]
     # Of the attributes: what makes two resources one.
     digest: bytes
-    truncated: list[str] = field(default_factory=list)
+    truncated: Cuts = field(default_factory=dict)
 
 
 def read_resource(resource: Resource, limits: Limits) -> Origin:
     """The origin that a resource names; an absent part is empty."""
-    truncated: list[str] = []
+    truncated: Cuts = {}
     values, texts = read_attributes(resource.attributes, limits, truncated)
 
-    def first(keys: tuple[str, ...]) -> str:
-        return next((text for key in keys if (text := label(values.get(key))) is not None), "")
-
-    service, host, gpus = first(_SERVICE), first(_HOST), gpu_uuids(values)
+    service, host, gpus = _first(values, _SERVICE), _first(values, _HOST), gpu_uuids(values)
     return Origin(
         service=service,
         host=host,
@@ -53,15 +50,23 @@ def read_resource(resource: Resource, limits: Limits) -> Origin:
             "host": host,
             "gpu_uuids": gpus,
             "resource": texts,
-            "environment": first(_ENVIRONMENT),
-            "release": first(("service.version",)),
-            "host_id": first(("host.id",)),
+            **columns_of_resource(values),
+            "host_id": _first(values, ("host.id",)),
             "process_id": count(values.get("process.pid")),
-            "service_instance_id": first(("service.instance.id",)),
+            "service_instance_id": _first(values, ("service.instance.id",)),
         },
         digest=digest(texts),
         truncated=truncated,
     )
+
+
+def columns_of_resource(values: Mapping[str, Any]) -> dict[str, str]:
+    """Columns of a span that its resource fills where its own attributes do not."""
+    return {"environment": _first(values, _ENVIRONMENT), "release": _first(values, ("service.version",))}
+
+
+def _first(values: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    return next((text for key in keys if (text := label(values.get(key))) is not None), "")
 
 
 def gpu_uuids(values: Mapping[str, Any]) -> list[str]:

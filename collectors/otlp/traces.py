@@ -10,16 +10,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from collectors.blobs import Cutter
 from collectors.otlp.body import ContentType, each_scope, read_body
 from collectors.otlp.columns import SPAN_COLUMNS, SPAN_DEFAULTS, Row, to_columns
 from collectors.otlp.limits import Limits
 from collectors.otlp.resources import NOWHERE, Origin, gpu_uuids, read_resource
-from collectors.otlp.values import Attributes, read_attributes
+from collectors.otlp.values import Attributes, Cuts, read_attributes, short_name
 from collectors.pricing import ModelPrice
-from collectors.semconv.convert import MAX_LABEL_CHARS
+from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import Event
 from collectors.semconv.meaning import Fields, interpret
 from collectors.semconv.model import model_columns
+from collectors.semconv.table import Index
 from collectors.text import cut, fits
 
 _SPAN_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
@@ -42,6 +44,10 @@ class DecodedSpans:
     columns: dict[str, list[Any]]
     accepted: int
     rejected: Counter[str]
+    # Rows that hold a text of at least `contents.MIN_CHARS` characters.
+    long_rows: list[int] = field(default_factory=list)
+    # What was cut out of them, by SHA-256; the texts hold references.
+    blobs: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -50,12 +56,15 @@ class _Batch:
     oldest_ns: int
     newest_ns: int
     prices: Mapping[str, ModelPrice] | None
+    index: Index
+    cutter: Cutter
     seen: int = 0
     rows: list[Row] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     # (trace_id, span_id) -> (row, parent_span_id) of this request.
     places: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
     with_usage: list[int] = field(default_factory=list)
+    long_rows: list[int] = field(default_factory=list)
 
     def within_cap(self, spans: Sequence[Span]) -> Sequence[Span]:
         """Those that the cap on spans, good and bad, leaves room for; the rest is refused."""
@@ -74,16 +83,21 @@ def decode(
     limits: Limits,
     now_ns: int,
     price_overrides: Mapping[str, ModelPrice] | None = None,
+    index: Index = INDEX,
+    blobs_until: str = "",
 ) -> DecodedSpans:
     """Decode an ExportTraceServiceRequest.
 
     Times are nanoseconds since the epoch, ids lower-case hex, missing numbers None, missing texts ''. A span that
     cannot be kept is counted in `rejected` by its reason and costs its neighbours nothing. Raises Malformed where the
-    body as a whole is unreadable. `price_overrides` are the project's own prices by model name. Pure: no clock, no
-    state but caches.
+    body as a whole is unreadable. `price_overrides` are the project's own prices by model name, `index`
+    is the table with the project's own rules. Pure: no clock, no
+    state but caches. Images, sound and files are cut out of the texts where `blobs_until` says from which day on
+    (`YYYY-MM-DD`) they need not be kept.
     """
     request = ExportTraceServiceRequest()
-    batch = _Batch(limits, limits.oldest_ns(now_ns), limits.newest_ns(now_ns), price_overrides)
+    cutter = Cutter(blobs_until, limits.max_blob_bytes)
+    batch = _Batch(limits, limits.oldest_ns(now_ns), limits.newest_ns(now_ns), price_overrides, index, cutter)
     unreadable = read_body(body, request, content_type)
     if unreadable:
         batch.rejected["unreadable span: a value does not fit its field"] = unreadable
@@ -97,17 +111,19 @@ def decode(
         _add_spans(batch, spans, origin, scope_spans.scope)
     _mark_entries(batch)
     _count_usage_once(batch)
-    return DecodedSpans(to_columns(SPAN_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
+    columns = to_columns(SPAN_COLUMNS, batch.rows)
+    return DecodedSpans(columns, len(batch.rows), batch.rejected, batch.long_rows, cutter.found)
 
 
 def _add_spans(batch: _Batch, spans: Sequence[Span], origin: Origin, scope: InstrumentationScope) -> None:
     columns = SPAN_DEFAULTS | origin.span_columns
-    columns["scope_name"] = scope.name[:MAX_LABEL_CHARS]
-    columns["scope_version"] = scope.version[:MAX_LABEL_CHARS]
+    cut_above = origin.truncated.copy()
+    columns["scope_name"] = short_name(scope.name, "scope_name", cut_above)
+    columns["scope_version"] = short_name(scope.version, "scope_version", cut_above)
     for span in spans:
         reason = _refusal(batch, span)
         if reason is None:
-            _add_span(batch, span, origin, columns)
+            _add_span(batch, span, origin, columns, cut_above)
         else:
             batch.rejected[reason] += 1
 
@@ -127,27 +143,28 @@ def _refusal(batch: _Batch, span: Span) -> str | None:
     return None
 
 
-def _add_span(batch: _Batch, span: Span, origin: Origin, columns: Fields) -> None:
-    """Add a row; `columns` are the resource's and the scope's."""
-    limits = batch.limits
-    truncated = origin.truncated.copy()
+def _add_span(batch: _Batch, span: Span, origin: Origin, columns: Fields, cut_above: Cuts) -> None:
+    """Add a row; `columns` are the resource's and the scope's, and `cut_above` is what was cut of them."""
+    limits, cutter = batch.limits, batch.cutter
+    truncated = cut_above.copy()
     start = span.start_time_unix_nano
-    attributes, texts = read_attributes(span.attributes, limits, truncated)
+    attributes, texts = read_attributes(span.attributes, limits, truncated, cutter)
     row = columns.copy()
-    events = _add_events(row, span, limits, truncated) if span.events else _NO_EVENTS
-    fields = interpret(attributes, events, start_ns=start, price_overrides=batch.prices)
+    events = _add_events(row, span, limits, truncated, cutter) if span.events else _NO_EVENTS
+    fields = interpret(attributes, events, start_ns=start, price_overrides=batch.prices, index=batch.index)
     row.update(fields)
     trace_id, span_id, parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id
     # A span that names itself its parent has none.
     parent_id = parent.hex() if len(parent) == 8 and parent not in (_NO_ID, span.span_id) else ""
     row["trace_id"], row["span_id"], row["parent_span_id"] = trace_id, span_id, parent_id
-    row["trace_state"] = span.trace_state[:MAX_LABEL_CHARS]
+    row["trace_state"] = short_name(span.trace_state, "trace_state", truncated) if span.trace_state else ""
     row["is_entry"] = not parent_id
     row["start_time"] = start
     row["duration_ns"] = _duration(start, span.end_time_unix_nano)
-    truncated.extend(fields.get("cut", ()))
+    for column in fields.get("cut", ()):
+        # Cut by the sender, who alone knows what it was.
+        truncated[column] = 0
     row["attributes"] = texts
-    row["truncated"] = truncated
     _add_name(row, span, fields, truncated)
     if row["model"]:
         row.update(model_columns(row["model"]))
@@ -155,7 +172,12 @@ def _add_span(batch: _Batch, span: Span, origin: Origin, columns: Fields) -> Non
         row["gpu_uuids"] = gpu_uuids(attributes) or origin.gpu_uuids
     if span.links:
         _add_links(row, span, limits, truncated)
+    if truncated:
+        row["truncated"], row["truncated_sizes"] = list(truncated), list(truncated.values())
     place = len(batch.rows)
+    if cutter.saw_long:
+        cutter.saw_long = False
+        batch.long_rows.append(place)
     batch.places[(trace_id, span_id)] = (place, parent_id)
     if fields["usage_counted"] and ("input_tokens" in fields or "output_tokens" in fields):
         batch.with_usage.append(place)
@@ -169,12 +191,8 @@ def _duration(start: int, end: int) -> int | None:
     return end - start if end > start else 0
 
 
-def _add_name(row: Fields, span: Span, fields: Fields, truncated: list[str]) -> None:
-    name = span.name
-    if len(name) > MAX_LABEL_CHARS:
-        name = name[:MAX_LABEL_CHARS]
-        truncated.append("name")
-    row["name"] = name
+def _add_name(row: Fields, span: Span, fields: Fields, truncated: Cuts) -> None:
+    row["name"] = short_name(span.name, "name", truncated)
     if 0 <= span.kind < len(_SPAN_KINDS):
         row["span_kind"] = _SPAN_KINDS[span.kind]
     status = span.status
@@ -187,12 +205,12 @@ def _add_name(row: Fields, span: Span, fields: Fields, truncated: list[str]) -> 
     elif 0 <= code < len(_STATUSES):
         row["status"] = _STATUSES[code]
     if message and not fits(message, _MAX_STATUS_BYTES):
+        truncated["status_message"] = len(message.encode("utf-8", "replace"))
         message = cut(message, _MAX_STATUS_BYTES)
-        truncated.append("status_message")
     row["status_message"] = message
 
 
-def _add_events(row: Fields, span: Span, limits: Limits, truncated: list[str]) -> list[Event]:
+def _add_events(row: Fields, span: Span, limits: Limits, truncated: Cuts, cutter: Cutter) -> list[Event]:
     """Add events in the order of their times; an absurd time becomes the span's start."""
     start = span.start_time_unix_nano
     found: list[tuple[int, str, Attributes]] = []
@@ -200,9 +218,10 @@ def _add_events(row: Fields, span: Span, limits: Limits, truncated: list[str]) -
         at = event.time_unix_nano
         if not start // 2 < at < start * 2:
             at = start
-        found.append((at, event.name[:MAX_LABEL_CHARS], read_attributes(event.attributes, limits, truncated)))
+        name = short_name(event.name, "events.name", truncated)
+        found.append((at, name, read_attributes(event.attributes, limits, truncated, cutter)))
     if len(span.events) > limits.max_events:
-        truncated.append("events")
+        truncated["events"] = len(span.events)
     found.sort(key=itemgetter(0))
     row["events.time"] = [at for at, _, _ in found]
     row["events.name"] = [name for _, name, _ in found]
@@ -210,10 +229,10 @@ def _add_events(row: Fields, span: Span, limits: Limits, truncated: list[str]) -
     return [(at, name, attributes.values) for at, name, attributes in found]
 
 
-def _add_links(row: Fields, span: Span, limits: Limits, truncated: list[str]) -> None:
+def _add_links(row: Fields, span: Span, limits: Limits, truncated: Cuts) -> None:
     links = span.links[: limits.max_links]
     if len(span.links) > limits.max_links:
-        truncated.append("links")
+        truncated["links"] = len(span.links)
     row["links.trace_id"] = [link.trace_id.hex() for link in links]
     row["links.span_id"] = [link.span_id.hex() for link in links]
     row["links.attributes"] = [read_attributes(link.attributes, limits, truncated).texts for link in links]

@@ -155,6 +155,12 @@ def usd(value: Value) -> Decimal | None:
     return amount if amount.is_finite() and 0 <= amount < MAX_USD else None
 
 
+def cents(value: Value) -> Decimal | None:
+    """A sum of money in US cents, as USD."""
+    amount = usd(value)
+    return None if amount is None else amount / 100
+
+
 def labels(value: Value) -> list[str] | None:
     """Tags: an array of texts, or a JSON array in a string, or one text."""
     value = from_json(value)

@@ -1,0 +1,77 @@
+"""A stored span, mapped again by the same rules, is what it was; by others, it is what it would have been."""
+
+import json
+from typing import Any
+
+import pytest
+
+from collectors.otlp import traces
+from collectors.otlp.columns import SPAN_COLUMNS
+from collectors.otlp.limits import Limits
+from collectors.otlp.remap import MAPPED_COLUMNS, remap
+from collectors.semconv.rules import Rule, compiled
+from tests.collectors.build import decode_spans, request, rows, span
+from tests.collectors.test_recorded import NOW, RECORDED
+
+RULES = (Rule("acme.session", "session_id"), Rule("acme.model", "model_answered"), Rule("acme.in", "input_tokens"))
+
+
+def readable(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON in columns compares by what it says: a structured value comes back with its keys in another order."""
+    found = dict(row)
+    for name in ("input", "output", "documents"):
+        if found[name].startswith(("[", "{")):
+            found[name] = json.loads(found[name])
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(RECORDED.glob("*.traces.bin")), ids=lambda file: file.name)
+def test_recorded_spans_mapped_again_are_as_they_were(file: Any) -> None:
+    decoded = traces.decode(file.read_bytes(), content_type="protobuf", limits=Limits(), now_ns=NOW)
+    again = rows(remap(decoded.columns))
+    assert len(again) == decoded.accepted > 0
+    for row, mapped in zip(rows(decoded.columns), again, strict=True):
+        assert readable(mapped) == {name: value for name, value in readable(row).items() if name in MAPPED_COLUMNS}
+
+
+def test_mapped_columns_are_all_that_a_rule_changes() -> None:
+    attributes = {"acme.session": "s", "acme.model": "gpt-4o", "acme.in": 7, "gen_ai.operation.name": "chat"}
+    body = request(span(attributes)).SerializeToString()
+    arguments: Any = {"content_type": "protobuf", "limits": Limits(), "now_ns": NOW}
+    plain = traces.decode(body, **arguments)
+    ruled = traces.decode(body, **arguments, index=compiled(RULES))
+    assert rows(remap(plain.columns, index=compiled(RULES))) == [
+        {name: row[name] for name in MAPPED_COLUMNS} for row in rows(ruled.columns)
+    ]
+    assert rows(remap(ruled.columns)) == [{name: row[name] for name in MAPPED_COLUMNS} for row in rows(plain.columns)]
+    changed = {name for name in SPAN_COLUMNS if plain.columns[name] != ruled.columns[name]}
+    assert {"session_id", "model", "model_family", "input_tokens", "input_cost"} <= changed <= set(MAPPED_COLUMNS)
+
+
+def test_every_kind_of_value_means_the_same_once_it_is_stored() -> None:
+    values: dict[str, Any] = {
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 12,
+        "gen_ai.usage.output_tokens": 3.0,
+        "gen_ai.response.time_to_first_chunk": 0.25,
+        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.input.messages": [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}],
+        "gen_ai.output.messages": [{"role": "assistant", "content": "hello"}],
+        "tag.tags": ["a", "b"],
+        "langfuse.trace.tags": '["c"]',
+        "server.port": 8000,
+    }
+    decoded = decode_spans(span(values), span({"llm.model_name": "x"}, span_id=2, parent=1))
+    for row, mapped in zip(rows(decoded.columns), rows(remap(decoded.columns)), strict=True):
+        assert readable(mapped) == {name: value for name, value in readable(row).items() if name in MAPPED_COLUMNS}
+
+
+def test_usage_that_repeats_a_childs_still_counts_once() -> None:
+    usage = {"gen_ai.operation.name": "chat", "acme.in": 7}
+    decoded = decode_spans(span(usage), span(usage, span_id=2, parent=1))
+    assert remap(decoded.columns, index=compiled(RULES))["usage_counted"] == [False, True]
+    known = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 7}
+    decoded = decode_spans(span(known), span(known, span_id=2, parent=1))
+    assert decoded.columns["usage_counted"] == [False, True]
+    only_the_outer = {name: values[:1] for name, values in decoded.columns.items()}
+    assert remap(only_the_outer)["usage_counted"] == [False]
