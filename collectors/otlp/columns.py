@@ -83,6 +83,7 @@ SPAN_COLUMNS = (
     "links.trace_id",
     "links.span_id",
     "links.attributes",
+    "truncated_sizes",
 )
 METRIC_COLUMNS = (
     "metric",
@@ -149,6 +150,7 @@ SPAN_DEFAULTS: dict[str, Any] = {
     "tags": [],
     "gpu_uuids": [],
     "truncated": [],
+    "truncated_sizes": [],
     "events.time": [],
     "events.name": [],
     "events.attributes": [],

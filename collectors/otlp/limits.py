@@ -17,6 +17,8 @@ class Limits:
     max_attributes: int = 4_096
     # A context of 250,000 tokens is about 1 MB of text; an inlined photo is not text and is cut.
     max_attribute_bytes: int = 1 << 20
+    # A phone's photo takes up to about 10 MB; what is larger is dropped, and its place says so.
+    max_blob_bytes: int = 16 << 20
     # Keys are low-cardinality columns; no convention comes near.
     max_key_chars: int = 256
     # A streamed answer with an event a chunk; more tells nobody anything.

@@ -13,7 +13,7 @@ from collectors.otlp.body import ContentType, each_scope, read_body
 from collectors.otlp.columns import LOG_COLUMNS, Row, to_columns
 from collectors.otlp.limits import Limits
 from collectors.otlp.resources import NOWHERE, Origin, gpu_uuids, read_resource
-from collectors.otlp.values import python_value, read_attributes
+from collectors.otlp.values import Cuts, python_value, read_attributes, short_name
 from collectors.semconv.convert import MAX_LABEL_CHARS, label
 from collectors.text import cut, fits, to_text
 
@@ -72,7 +72,7 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
         records = batch.within_cap(scope_logs.log_records)
         if records and resource_logs is not read:
             read, origin = resource_logs, read_resource(resource_logs.resource, limits)
-        scope = scope_logs.scope.name[:MAX_LABEL_CHARS]
+        scope = scope_logs.scope.name
         for record in records:
             reason = _add(batch, record, origin, scope)
             if reason is not None:
@@ -88,13 +88,17 @@ def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | 
     if at > batch.newest_ns:
         return "time in the future"
     observed = record.observed_time_unix_nano
-    truncated: list[str] = []
+    truncated: Cuts = {}
     values, attributes = read_attributes(record.attributes, batch.limits, truncated)
     text = to_text(python_value(record.body)) if record.HasField("body") else ""
     if not fits(text, batch.limits.max_attribute_bytes):
+        truncated["body"] = len(text.encode("utf-8", "replace"))
         text = cut(text, batch.limits.max_attribute_bytes)
-        truncated.append("body")
     named = next((name for key in _EVENT_NAME_KEYS if (name := label(values.get(key))) is not None), "")
+    severity = short_name(record.severity_text, "severity_text", truncated)
+    event_name = short_name(record.event_name, "event_name", truncated) or named
+    if len(scope) > MAX_LABEL_CHARS:
+        scope = short_name(scope, "scope_name", truncated)
     if truncated:
         attributes[TRUNCATED_KEY] = ",".join(truncated)
     gpus = gpu_uuids(attributes) or origin.gpu_uuids
@@ -106,8 +110,8 @@ def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | 
             record.trace_id.hex() if len(record.trace_id) == 16 and record.trace_id != _NO_TRACE else "",
             record.span_id.hex() if len(record.span_id) == 8 and record.span_id != _NO_ID else "",
             record.severity_number if 0 <= record.severity_number <= _MAX_SEVERITY else 0,
-            record.severity_text[:MAX_LABEL_CHARS],
-            record.event_name[:MAX_LABEL_CHARS] or named,
+            severity,
+            event_name,
             text,
             origin.service,
             origin.host,

@@ -128,7 +128,7 @@ def _row(batch: _Batch, name: str, point: Any, head: Row, origin: Origin, salt: 
         raise _RefusedError("time missing or too old")
     if at > batch.newest_ns:
         raise _RefusedError("time in the future")
-    truncated: list[str] = []
+    truncated: dict[str, int] = {}
     attributes = read_attributes(point.attributes, batch.limits, truncated).texts
     start = point.start_time_unix_nano
     return (

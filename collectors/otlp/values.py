@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from collectors.blobs import Cutter
 from collectors.otlp.limits import Limits
+from collectors.semconv.convert import MAX_LABEL_CHARS, parse_json
 from collectors.text import cut, fits, to_text
 
 # A value as conventions see it: str, bool, int, float, bytes, list or dict of the same; None for an empty AnyValue.
@@ -27,6 +29,10 @@ def python_value(value: AnyValue) -> Value:
 _STRUCTURED = frozenset({"array_value", "kvlist_value", "bytes_value"})
 
 
+# What was cut at a cap: its name and its original size, bytes of a text or entries of a list.
+Cuts = dict[str, int]
+
+
 class Attributes(NamedTuple):
     """Attributes by key: as values that mean something, and as the texts that the tables hold."""
 
@@ -34,16 +40,31 @@ class Attributes(NamedTuple):
     texts: dict[str, str]
 
 
-def read_attributes(pairs: Sequence[KeyValue], limits: Limits, truncated: list[str]) -> Attributes:
+def short_name(text: str, name: str, truncated: Cuts) -> str:
+    """A name as low-cardinality columns hold it; what is longer is cut and noted in `truncated` as `name`."""
+    if len(text) <= MAX_LABEL_CHARS:
+        return text
+    truncated[name] = len(text.encode("utf-8", "replace"))
+    return text[:MAX_LABEL_CHARS]
+
+
+def read_attributes(
+    pairs: Sequence[KeyValue], limits: Limits, truncated: Cuts, cutter: Cutter | None = None
+) -> Attributes:
     """Attributes of one owner, the last of a repeated key. What was cut is named in `truncated` by its key.
 
-    "attributes" in `truncated` stands for keys that were dropped: too many, or longer than a key may be.
+    "attributes" in `truncated` stands for keys that were dropped: too many, or longer than a key may be. `cutter` takes
+    the blobs out and is told of texts that are long.
     """
-    # A string shorter than this fits whatever its characters are, so that the common case costs one comparison.
+    # A string up to this long fits whatever its characters are and holds nothing to take out, so that the common case
+    # costs one comparison.
     surely_fits = limits.max_attribute_bytes // 4
+    if cutter is not None and cutter.min_chars < surely_fits:
+        surely_fits = cutter.min_chars
     max_key = limits.max_key_chars
-    if len(pairs) > limits.max_attributes:
-        truncated.append("attributes")
+    came = len(pairs)
+    if came > limits.max_attributes:
+        truncated["attributes"] = came
         pairs = pairs[: limits.max_attributes]
     values: dict[str, Value] = {}
     # Only what is no string: the texts are a copy of the values with these on top.
@@ -51,14 +72,13 @@ def read_attributes(pairs: Sequence[KeyValue], limits: Limits, truncated: list[s
     for pair in pairs:
         key = pair.key
         if len(key) > max_key:
-            truncated.append("attributes")
+            truncated["attributes"] = came
             continue
         any_value = pair.value
         text = any_value.string_value
         if text:
-            if len(text) > surely_fits and not fits(text, limits.max_attribute_bytes):
-                text = cut(text, limits.max_attribute_bytes)
-                truncated.append(key)
+            if len(text) > surely_fits:
+                text = _long(key, text, limits, truncated, cutter)
             values[key] = text
             continue
         which = any_value.WhichOneof("value")
@@ -67,10 +87,25 @@ def read_attributes(pairs: Sequence[KeyValue], limits: Limits, truncated: list[s
             others[key] = repr(number)
             continue
         value = python_value(any_value)
-        if which in _STRUCTURED and any_value.ByteSize() > limits.max_attribute_bytes:
-            # A structured value over the cap becomes its JSON text, cut.
-            value = cut(to_text(value), limits.max_attribute_bytes)
-            truncated.append(key)
+        text = to_text(value)
+        if which in _STRUCTURED and len(text) > surely_fits:
+            whole, text = text, _long(key, text, limits, truncated, cutter)
+            if text != whole:
+                # Without its blobs it is still JSON; over the cap it is that text, cut.
+                value = text if key in truncated else parse_json(text) or text
         values[key] = value
-        others[key] = to_text(value)
+        others[key] = text
     return Attributes(values, values | others)
+
+
+def _long(key: str, text: str, limits: Limits, truncated: Cuts, cutter: Cutter | None) -> str:
+    """The text without its blobs, and within the cap."""
+    size = len(text.encode("utf-8", "replace"))
+    if cutter is not None:
+        text = cutter.cut(text)
+        if cutter.dropped:
+            truncated[key] = size
+    if not fits(text, limits.max_attribute_bytes):
+        text = cut(text, limits.max_attribute_bytes)
+        truncated[key] = size
+    return text

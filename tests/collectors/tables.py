@@ -8,7 +8,7 @@ from typing import Any
 
 SCHEMA = Path(__file__).parents[2] / "platform" / "heliograph" / "clickhouse" / "schema"
 # The writer adds these.
-NOT_DECODED = {"project_id", "retention_days", "received_at"}
+NOT_DECODED = {"project_id", "retention_days", "received_at", "contents", "mapping_revision"}
 
 
 def columns_of(file: str) -> dict[str, str]:
@@ -24,6 +24,16 @@ def columns_of(file: str) -> dict[str, str]:
             nested = ""
         elif (match := re.match(r"(\w+) ([A-Z]\w+(?:\(\w+)?)", line)) and match[1] not in {"INDEX", *NOT_DECODED}:
             found[nested + match[1]] = f"Array({match[2]}" if nested else match[2]
+    return found | _added(file.partition("_")[2].removesuffix(".sql"))
+
+
+def _added(table: str) -> dict[str, str]:
+    """Type by column of what later files add to a table, in their order."""
+    found: dict[str, str] = {}
+    for path in sorted(SCHEMA.glob("*.sql")):
+        for statement in re.findall(rf"^ALTER TABLE {table}\n(.*?);$", path.read_text(), re.MULTILINE | re.DOTALL):
+            columns = re.findall(r"ADD COLUMN IF NOT EXISTS `?([\w.]+)`? ([A-Z]\w+(?:\(\w+(?:\(\w+)?)?)", statement)
+            found |= {name: kind for name, kind in columns if name not in NOT_DECODED}
     return found
 
 

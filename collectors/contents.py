@@ -1,0 +1,109 @@
+"""Long texts taken out of a span, and put back: what many spans repeat is then stored once.
+
+A text of at least MIN_CHARS characters is replaced by a reference,
+
+    content:b2-<32 hex digits>;<form>;<characters>
+
+where the form says how the text stood there: `p` as it is, `j` inside a JSON string as our own encoder writes it, `a`
+the same with everything beyond ASCII escaped. So the message of a tool, the attribute that repeats it and the flat key
+of another convention share one text, and what is put back is the original to the letter.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from json import JSONDecodeError, loads
+from json.encoder import encode_basestring, encode_basestring_ascii
+
+# Below, a reference and its row cost about what the text costs compressed: docs/adr/0013 has the figures.
+MIN_CHARS = 1_024
+
+_REFERENCE = re.compile(r"content:b2-([0-9a-f]{32});([pja]);(\d{1,10});")
+# String literals of a JSON text. Possessive: a literal that never ends must not be tried again from each character.
+_LITERAL = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
+# What begins like a JSON object or array; numbers are vectors, which no other span repeats.
+_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*["{\[\]\-0-9])')
+# Attributes that hold the same JSON on each call: what a model may call, or must answer with.
+_REPEATED = re.compile(r"tool.*(?:definition|schema)|(?:\.|^)(?:tools|functions)(?:\.|$)|json_schema")
+
+
+@dataclass(slots=True)
+class Splitter:
+    """Takes the long texts of one project's spans out. `texts` are those that were found, by hash."""
+
+    key: bytes
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def split(self, text: str, used: list[str], side: str, name: str = "") -> str:
+        """Return `text` with references in place of its long parts; append `side` + hash of each to `used`.
+
+        JSON is split at its strings, any other text is one part. `name` is the key of an attribute.
+        """
+        if not _JSON.match(text):
+            return self._reference(text, "p", used, side)
+        pieces: list[str] = []
+        done = 0
+        for literal in _LITERAL.finditer(text):
+            start, end = literal.span(1)
+            if end - start >= MIN_CHARS:
+                inner = literal[1]
+                content, form = _content_of(inner)
+                pieces += text[done:start], self._reference(content, form, used, side)
+                done = end
+        if not pieces and _REPEATED.search(name):
+            return self._reference(text, "p", used, side)
+        return "".join((*pieces, text[done:])) if pieces else text
+
+    def _reference(self, text: str, form: str, used: list[str], side: str) -> str:
+        hash_ = blake2b(text.encode(), digest_size=16, key=self.key).hexdigest()
+        self.texts[hash_] = text
+        used.append(side + hash_)
+        return f"content:b2-{hash_};{form};{len(text)};"
+
+
+def _content_of(inner: str) -> tuple[str, str]:
+    """The text that a JSON string literal stands for and the form that gives the literal back."""
+    if "\\" not in inner:
+        return inner, "j" if encode_basestring(inner)[1:-1] == inner else "p"
+    try:
+        text: str = loads(f'"{inner}"')
+        text.encode()
+    except (JSONDecodeError, UnicodeEncodeError):  # no JSON after all, or half a surrogate pair
+        return inner, "p"
+    if encode_basestring(text)[1:-1] == inner:
+        return text, "j"
+    return (text, "a") if encode_basestring_ascii(text)[1:-1] == inner else (inner, "p")
+
+
+_FORMS: dict[str, Callable[[str], str]] = {
+    "p": lambda text: text,
+    "j": lambda text: encode_basestring(text)[1:-1],
+    "a": lambda text: encode_basestring_ascii(text)[1:-1],
+}
+
+
+def references(text: str, used: Collection[str]) -> dict[str, int]:
+    """The hashes that `text` refers to with the lengths of their texts; `used` is the span's `contents` column.
+
+    A reference that the span itself does not name is a text that only looks like one.
+    """
+    if not used or "content:b2-" not in text:
+        return {}
+    own = {entry[1:] for entry in used}
+    return {found[1]: int(found[3]) for found in _REFERENCE.finditer(text) if found[1] in own}
+
+
+def restore(text: str, used: Collection[str], texts: Mapping[str, str]) -> str:
+    """The original of a split text. Where a text is not among `texts`, its place says how much is missing."""
+    if not used or "content:b2-" not in text:
+        return text
+    own = {entry[1:] for entry in used}
+
+    def original(found: re.Match[str]) -> str:
+        if found[1] not in own:
+            return found[0]
+        content = texts.get(found[1])
+        return f"[{found[3]} characters that were not read]" if content is None else _FORMS[found[2]](content)
+
+    return _REFERENCE.sub(original, text)
