@@ -117,6 +117,19 @@ MAX_ATTRIBUTE_BYTES = env.integer("HELIOGRAPH_MAX_ATTRIBUTE_BYTES", 2**20, minim
 # How much unstored telemetry may wait on disk while ClickHouse is away; then senders get 503 with Retry-After.
 SPOOL_MAX_BYTES = env.integer("HELIOGRAPH_SPOOL_MAX_BYTES", 2 * 2**30, minimum=2**20, maximum=2**40)
 SPOOL_DIR = DATA_DIR / "spool"
+# A phone's photo takes up to about 10 MB. A larger image, sound or file is dropped, and its place says so.
+MAX_BLOB_BYTES = env.integer("HELIOGRAPH_MAX_BLOB_BYTES", 16 * 2**20, minimum=2**10, maximum=2**28)
+# Empty: a folder in the data folder. Else the bucket; boto3 finds the credentials as always (AWS_ACCESS_KEY_ID, ...).
+BLOB_BUCKET = env.text("HELIOGRAPH_BLOB_BUCKET")
+# Empty: AWS's own address for the region.
+BLOB_ENDPOINT_URL = env.text("HELIOGRAPH_BLOB_ENDPOINT_URL")
+BLOB_REGION = env.text("HELIOGRAPH_BLOB_REGION")
+# Other things may live in the same bucket.
+BLOB_PREFIX = env.text("HELIOGRAPH_BLOB_PREFIX", "heliograph")
+# Of each project: enough to see what a fault looks like, little enough for a hundred projects.
+DEAD_LETTER_MAX_BYTES = env.integer("HELIOGRAPH_DEAD_LETTER_MAX_BYTES", 32 * 2**20, minimum=2**16, maximum=2**36)
+# Long enough to find the fault after a long weekend; the bodies may hold what users wrote.
+DEAD_LETTER_DAYS = env.integer("HELIOGRAPH_DEAD_LETTER_DAYS", 14, minimum=1, maximum=365)
 
 # --- Evaluators --------------------------------------------------------------------------------------------------
 # Empty means the offline default that ships with the package.
@@ -147,6 +160,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
+    # A day on which blobs expire is a Monday; the task finds nothing to do on the others.
+    "blobs": {"task": "heliograph.blobs.tasks.remove_expired_blobs", "schedule": 86_400.0, "options": {"expires": 86_400}},
     "groundedness": {
         "task": "heliograph.evals.tasks.score_new_spans",
         "schedule": float(EVALUATION_INTERVAL_SECONDS),
@@ -170,6 +185,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "heliograph.apps.HeliographConfig",
     "heliograph.accounts",
+    "heliograph.conventions",
+    "heliograph.rules",
     "heliograph.evals",
     "heliograph.dashboards",
     "heliograph.api",
@@ -225,6 +242,17 @@ STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "blobs": {
+        "BACKEND": "heliograph.blobs.s3.Bucket",
+        "OPTIONS": {
+            "bucket_name": BLOB_BUCKET,
+            "endpoint_url": BLOB_ENDPOINT_URL or None,
+            "region_name": BLOB_REGION or None,
+            "location": BLOB_PREFIX,
+        },
+    }
+    if BLOB_BUCKET
+    else {"BACKEND": "heliograph.blobs.folder.DurableFolder", "OPTIONS": {"location": DATA_DIR / "blobs"}},
     # A hash in each name lets browsers keep the files for good.
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
 }

@@ -7,7 +7,7 @@ from django.db import OperationalError
 from heliograph.accounts.bootstrap import ensure_default_project
 from heliograph.accounts.models import ApiKey, Organization, Project
 from heliograph.ingest import auth
-from heliograph.ingest.auth import KeyRing, Tenant
+from heliograph.ingest.auth import KeyRing
 from heliograph.ingest.refusals import Busy, Unauthenticated
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,21 +28,25 @@ def ring():
     ring.close()
 
 
+def opened(tenant: auth.Tenant) -> tuple[int, int, int]:
+    return tenant.project_id, tenant.retention_days, tenant.key_id
+
+
 def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
 async def test_a_key_opens_its_project_with_its_retention(project, ring):
-    _, key = await ApiKeyAsync.issue(project)
-    assert await ring.tenant(bearer(key), "203.0.113.9") == Tenant(project.id, 7)
-    assert await ring.tenant({"x-api-key": key}, "203.0.113.9") == Tenant(project.id, 7)
+    row, key = await ApiKeyAsync.issue(project)
+    assert opened(await ring.tenant(bearer(key), "203.0.113.9")) == (project.id, 7, row.pk)
+    assert opened(await ring.tenant({"x-api-key": key}, "203.0.113.9")) == (project.id, 7, row.pk)
 
 
 async def test_a_revoked_key_is_refused_once_the_cache_forgot_it(project, ring, monkeypatch):
     row, key = await ApiKeyAsync.issue(project)
     await ring.tenant(bearer(key), "203.0.113.9")
     await ApiKeyAsync.revoke(row)
-    assert await ring.tenant(bearer(key), "203.0.113.9") == Tenant(project.id, 7)
+    assert opened(await ring.tenant(bearer(key), "203.0.113.9")) == (project.id, 7, row.pk)
     now = auth.time.monotonic()
     monkeypatch.setattr(auth.time, "monotonic", lambda: now + auth.CACHE_SECONDS + 1)
     with pytest.raises(Unauthenticated, match="revoked"):
@@ -88,9 +92,9 @@ async def test_a_keyless_request_is_refused_where_the_setting_says_so(ring, sett
 async def test_a_metadata_database_that_is_away_makes_the_sender_come_back_and_is_not_cached(
     project, ring, monkeypatch
 ):
-    _, key = await ApiKeyAsync.issue(project)
+    row, key = await ApiKeyAsync.issue(project)
 
-    def fail(_: str) -> Tenant:
+    def fail(_: str) -> auth.Tenant:
         raise OperationalError("away")
 
     read = auth._read
@@ -98,7 +102,7 @@ async def test_a_metadata_database_that_is_away_makes_the_sender_come_back_and_i
     with pytest.raises(Busy):
         await ring.tenant(bearer(key), "203.0.113.9")
     monkeypatch.setattr(auth, "_read", read)
-    assert await ring.tenant(bearer(key), "203.0.113.9") == Tenant(project.id, 7)
+    assert opened(await ring.tenant(bearer(key), "203.0.113.9")) == (project.id, 7, row.pk)
 
 
 class ApiKeyAsync:

@@ -53,7 +53,8 @@ def keys_of(columns: Columns) -> list[str]:
 def part_of(columns: Columns, wanted: list[bool], token: str) -> Insert:
     keys = keys_of(columns)
     rows = {name: [value for value, one in zip(values, wanted, strict=True) if one] for name, values in columns.items()}
-    return Insert(rows, [key for key, one in zip(keys, wanted, strict=True) if one], token)
+    places = [place for place, one in enumerate(wanted) if one]
+    return Insert(rows, [keys[place] for place in places], token, places)
 
 
 def counted(project_id: int) -> tuple[int, int]:

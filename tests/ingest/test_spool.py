@@ -1,7 +1,5 @@
 """The spool's files: whole or not at all, bounded, and honest about damage."""
 
-import json
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,15 +71,6 @@ def test_a_file_of_something_else_is_damaged_as_a_whole(spool):
     path = spool.folder / "1.spool"
     path.write_bytes(b"something else")
     assert spool.read(path).damage
-
-
-def test_a_body_that_is_set_aside_stays_with_its_reason(spool):
-    spool.set_aside(an_export(b"poison", project_id=3), "the store refuses it")
-    [letter] = (spool.folder / DEAD_LETTERS).glob("*.spool")
-    assert spool.read(letter).exports == [an_export(b"poison", project_id=3)]
-    note = json.loads(letter.with_suffix(".json").read_text())
-    assert note == {"reason": "the store refuses it", "signal": "traces", "project_id": 3}
-    assert not spool.files()
 
 
 def test_only_one_at_a_time_replays(spool):

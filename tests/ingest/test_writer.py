@@ -165,7 +165,7 @@ def test_a_spooled_body_that_the_store_refuses_is_set_aside_and_the_rest_is_stor
         eventually(lambda: not spool.files())
     finally:
         replayer.stop()
-    [letter] = (spool.folder / DEAD_LETTERS).glob("*.spool")
+    [letter] = (spool.folder / DEAD_LETTERS / str(project_id)).glob("*.spool")
     assert spool.read(letter).exports == [bad.export]
     assert stored(project_id) == (2, 2, 2)
 

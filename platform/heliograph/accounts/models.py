@@ -120,9 +120,14 @@ class ApiKey(IngestLimits):
         return row, key
 
     @classmethod
+    def active(cls, key: str) -> "ApiKey | None":
+        """Return the row of a key with its project, or None for an unknown or revoked key."""
+        return cls.objects.select_related("project").filter(digest=cls.digest_of(key), revoked_at=None).first()
+
+    @classmethod
     def project_of(cls, key: str) -> Project | None:
         """Return the project that a key opens, or None for an unknown or revoked key."""
-        row = cls.objects.select_related("project").filter(digest=cls.digest_of(key), revoked_at=None).first()
+        row = cls.active(key)
         return row.project if row else None
 
     def revoke(self) -> None:

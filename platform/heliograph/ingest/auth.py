@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -15,6 +15,7 @@ from django.db import close_old_connections
 from django.http.request import split_domain_port, validate_host
 
 from heliograph.accounts.bootstrap import DEFAULT_PROJECT_SLUG
+from heliograph.accounts.limits import EffectiveLimits, effective_limits
 from heliograph.accounts.models import ApiKey, Project
 from heliograph.ingest.refusals import Busy, Unauthenticated
 
@@ -31,10 +32,17 @@ _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """The project that a request writes to, and the days its rows are kept."""
+    """The project that a request writes to, the days its rows are kept, and the key that opened it.
+
+    `key_id` is 0 and `key_name` empty for a request without a key.
+    """
 
     project_id: int
     retention_days: int
+    key_id: int = 0
+    key_name: str = ""
+    limits: EffectiveLimits = field(default_factory=EffectiveLimits)
+    keep_dead_letters: bool = True
 
 
 class KeyRing:
@@ -113,7 +121,21 @@ def _is_own_machine(headers: Mapping[str, str], peer: str) -> bool:
 def _read(key: str) -> Tenant | None:
     close_old_connections()
     try:
-        project = ApiKey.project_of(key) if key else Project.objects.filter(slug=DEFAULT_PROJECT_SLUG).first()
+        if not key:
+            project = Project.objects.filter(slug=DEFAULT_PROJECT_SLUG).first()
+            return _tenant(project, None) if project else None
+        row = ApiKey.active(key)
+        return _tenant(row.project, row) if row else None
     finally:
         close_old_connections()
-    return Tenant(project.id, project.effective_retention_days) if project else None
+
+
+def _tenant(project: Project, key: ApiKey | None) -> Tenant:
+    return Tenant(
+        project_id=project.pk,
+        retention_days=project.effective_retention_days,
+        key_id=key.pk if key else 0,
+        key_name=str(key) if key else "",
+        limits=effective_limits(key, project),
+        keep_dead_letters=project.keep_dead_letters,
+    )

@@ -11,6 +11,7 @@ Three things keep a row from being stored twice:
 
 import fcntl
 import logging
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ from pathlib import Path
 
 from heliograph import metrics
 from heliograph.clickhouse import client
-from heliograph.ingest import duplicates
+from heliograph.ingest import duplicates, ledger
 from heliograph.ingest.exports import Batch
+from heliograph.ingest.longtexts import TextWriter
 from heliograph.ingest.signals import Columns, Signal
 
 log = logging.getLogger(__name__)
@@ -29,11 +31,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Rows that go in together; `keys` are their spans, `token` names them."""
+    """Rows that go in together; `keys` are their spans, `token` names them, `places` are theirs in the group."""
 
     columns: Columns
     keys: list[str]
     token: str
+    places: list[int]
 
 
 class Committer:
@@ -44,6 +47,7 @@ class Committer:
         # Opened here, by this committer alone: flock then also excludes the other threads of this process.
         self._lock = (folder / f"commit-{signal.name}.lock").open("ab")
         self._recent = duplicates.RecentKeys()
+        self._texts = TextWriter()
 
     def store(self, group: Sequence[Batch], *, is_replay: bool = False) -> None:
         """Store all rows of a group that are not there yet.
@@ -56,17 +60,39 @@ class Committer:
             return
         if self.signal.table != "spans":
             client.insert(self.signal.table, columns)
+            for batch in group:
+                self._count(batch, "stored", batch.decoded.accepted)
             return
+        columns["key_id"] = [batch.export.key_id for batch in group for _ in range(batch.decoded.accepted)]
+        # Before the spans that refer to them: a crash in between leaves texts that nobody misses, and no gaps.
+        self._texts.store(batch.texts for batch in group)
         with self._locked():
             # What was tried for this group was tried after it had arrived; an older insert's token may be forgotten.
             tried_after_ns = min(batch.export.received_ns for batch in group) if is_replay else None
-            for insert in self._missing(columns, tried_after_ns):
+            inserts = self._missing(columns, tried_after_ns)
+            for insert in inserts:
                 client.insert(self.signal.table, insert.columns, token=insert.token)
                 self._recent.add(insert.keys)
+        self._count_duplicates(group, inserts, len(columns["project_id"]))
 
     def close(self) -> None:
         """Close the lock file."""
         self._lock.close()
+
+    def _count_duplicates(self, group: Sequence[Batch], inserts: list[Insert], rows: int) -> None:
+        """Note of each request how many of its spans were dropped; the group's rows are the requests' in order."""
+        if sum(len(insert.places) for insert in inserts) == rows:
+            return
+        stored = sorted(place for insert in inserts for place in insert.places)
+        start = 0
+        for batch in group:
+            end = start + batch.decoded.accepted
+            kept = bisect_left(stored, end) - bisect_left(stored, start)
+            self._count(batch, "duplicates", batch.decoded.accepted - kept)
+            start = end
+
+    def _count(self, batch: Batch, what: ledger.What, n: int) -> None:
+        ledger.count(batch.export.project_id, batch.export.key_id, self.signal.name, what, n)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -161,4 +187,5 @@ def _insert_of(columns: Columns, keys: list[str], wanted: list[bool]) -> Insert:
     chosen = list(compress(keys, wanted))
     if len(chosen) < len(keys):
         columns = {name: list(compress(values, wanted)) for name, values in columns.items()}
-    return Insert(columns, chosen, duplicates.token_of(chosen))
+    places = list(compress(range(len(keys)), wanted))
+    return Insert(columns, chosen, duplicates.token_of(chosen), places)

@@ -13,6 +13,7 @@ import grpc
 from django.conf import settings
 
 from heliograph.ingest import answers
+from heliograph.ingest.auth import Tenant
 from heliograph.ingest.exports import Export
 from heliograph.ingest.pipeline import Pipeline, count_refusal
 from heliograph.ingest.refusals import Refusal
@@ -50,6 +51,7 @@ def server(pipeline: Pipeline, address: str) -> tuple[grpc.aio.Server, int]:
 def _handler(pipeline: Pipeline, signal: Signal) -> _Handler:
     async def handle(message: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        tenant: Tenant | None = None
         try:
             tenant = await pipeline.authenticate(headers, _host(context.peer()))
             with pipeline.room.share() as share:
@@ -62,10 +64,11 @@ def _handler(pipeline: Pipeline, signal: Signal) -> _Handler:
                     content_encoding="",
                     received_ns=time.time_ns(),
                     body=message,
+                    key_id=tenant.key_id,
                 )
-                rejected = await pipeline.receive(export, share)
+                rejected = await pipeline.receive(export, share, tenant)
         except Refusal as refusal:
-            count_refusal(signal.name, refusal)
+            count_refusal(signal.name, refusal, tenant)
             details = ("grpc-status-details-bin", answers.status(refusal).SerializeToString())
             await context.abort(_STATUS_CODES[refusal.code], refusal.message, (details,))
         return answers.success(signal, rejected).SerializeToString()

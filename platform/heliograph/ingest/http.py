@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from heliograph.ingest import answers
+from heliograph.ingest.auth import Tenant
 from heliograph.ingest.exports import Export
 from heliograph.ingest.pipeline import Pipeline, Share, count_refusal
 from heliograph.ingest.refusals import Refusal, TooLarge, TooSlow, UnsupportedContentType
@@ -70,6 +71,7 @@ async def export(request: Request, signal: Signal) -> Response:
         return Response(f"Send OTLP {signal.name} here with POST.\n", 405, {"allow": "POST"}, "text/plain")
     pipeline: Pipeline = request.app.state.pipeline
     content_type = _CONTENT_TYPES.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
+    tenant: Tenant | None = None
     try:
         tenant = await pipeline.authenticate(request.headers, request.client.host if request.client else "")
         if content_type is None:
@@ -88,11 +90,13 @@ async def export(request: Request, signal: Signal) -> Response:
                     content_encoding=request.headers.get("content-encoding", ""),
                     received_ns=time.time_ns(),
                     body=body,
+                    key_id=tenant.key_id,
                 ),
                 share,
+                tenant,
             )
     except Refusal as refusal:
-        count_refusal(signal.name, refusal)
+        count_refusal(signal.name, refusal, tenant)
         return _refused(refusal, content_type or "json")
     except ClientDisconnect:
         return Response(status_code=400)  # nobody reads it

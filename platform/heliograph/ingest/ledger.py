@@ -138,10 +138,14 @@ class Ledger:
             patient = len(self._pages()) >= PATIENT_PAGES
             self._wanted.wait(PATIENT_SECONDS if patient else FLUSH_SECONDS)
             self._wanted.clear()
-            try:
-                self.flush()
-            except Exception:  # a fault of ours or of the disk: the counts stay, and the thread must live on
-                log.exception("the ingest ledger could not be written; it is tried again")
+            self._try()
+        self._try()
+
+    def _try(self) -> None:
+        try:
+            self.flush()
+        except Exception:  # a fault of ours or of the disk: the counts stay, and the thread must live on
+            log.exception("the ingest ledger could not be written; it is tried again")
 
     def flush(self) -> bool:
         """Cut a page and send all that wait; return whether none waits any more. Raises OSError of a full disk."""

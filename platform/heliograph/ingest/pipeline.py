@@ -1,29 +1,43 @@
 """What an authenticated export goes through, the same for HTTP and gRPC: room, decoding, commit."""
 
 import asyncio
+import logging
+import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Self
 
 from django.conf import settings
 
 from heliograph import metrics
+from heliograph.blobs import store as blobs
+from heliograph.ingest import ledger
 from heliograph.ingest.auth import KeyRing, Tenant
 from heliograph.ingest.commit import Committer
-from heliograph.ingest.exports import Export, decode
+from heliograph.ingest.dead_letters import DeadLetters
+from heliograph.ingest.exports import Batch, Export, decode
 from heliograph.ingest.gate import StoreGate
-from heliograph.ingest.refusals import Busy, Refusal
+from heliograph.ingest.ledger import Ledger
+from heliograph.ingest.quota import Meter
+from heliograph.ingest.refusals import Busy, MalformedBody, NotStored, Refusal
 from heliograph.ingest.replay import Replayer
 from heliograph.ingest.signals import SIGNALS
 from heliograph.ingest.spool import Spool
 from heliograph.ingest.writer import Writer
+
+log = logging.getLogger(__name__)
 
 # Bytes of bodies that may be in the process at once, on the wire and decompressed; decoded columns take about five
 # times their body, so this bounds the process to about 1.5 GB under any load. Two of the largest bodies fit.
 ROOM_BYTES = 2 * settings.MAX_DECOMPRESSED_BYTES
 # Decoding holds the GIL: the second thread is there so that one huge body does not keep the small ones waiting.
 DECODERS = 2
+# Requests whose blobs are written at once: they wait for a disk or a network, not for the processor.
+BLOB_WRITERS = 8
+# Dead letters are kept for days; an hour more is no matter.
+EXPIRE_SECONDS = 3_600.0
 
 
 class Room:
@@ -73,6 +87,7 @@ class Pipeline:
         self.room = Room()
         self._keys = KeyRing()
         self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        self._blob_writers = ThreadPoolExecutor(BLOB_WRITERS, thread_name_prefix="blobs")
         self._spool = Spool(settings.SPOOL_DIR, settings.SPOOL_MAX_BYTES)
         self._gate = StoreGate()
         self._writers = {
@@ -80,25 +95,68 @@ class Pipeline:
             for name, signal in SIGNALS.items()
         }
         self._replayer = Replayer(self._spool, self._gate)
+        self._dead_letters = DeadLetters(self._spool.folder)
+        self._expire_at = 0.0
+        self._meter = Meter(wants_refresh=self._flush_soon)
+        self._ledger = Ledger(self._spool.folder / "ledger", self._meter.on_cut, self._after_flush)
+        self._ledger.start()
 
     async def authenticate(self, headers: Mapping[str, str], peer: str) -> Tenant:
         """Return whose request this is. Raises Unauthenticated or Busy."""
         return await self._keys.tenant(headers, peer)
 
-    async def receive(self, export: Export, share: Share) -> Counter[str]:
+    async def receive(self, export: Export, share: Share, tenant: Tenant) -> Counter[str]:
         """Return the rejected items by reason, once everything else of the export is stored or spooled.
 
-        Raises a Refusal, and then nothing of the export is kept.
+        Raises a Refusal, and then nothing of the export is kept but, within bounds, its body as a dead letter.
         """
-        batch = await asyncio.get_running_loop().run_in_executor(self._decoders, decode, export)
-        share.take(batch.size)
-        outcome = (await self._writers[export.signal].submit(batch)).value if batch.decoded.accepted else "empty"
-        attributes = {metrics.SIGNAL: export.signal}
-        metrics.ingest_requests.add(1, attributes | {metrics.OUTCOME: outcome})
-        metrics.ingest_accepted.add(batch.decoded.accepted, attributes)
-        for reason, count in batch.decoded.rejected.items():
-            metrics.ingest_rejected.add(count, attributes | {metrics.REASON: reason})
+        try:
+            with self._meter.permit(tenant, len(export.body)) as permit:
+                batch = await asyncio.get_running_loop().run_in_executor(self._decoders, decode, export)
+                share.take(batch.size)
+                if batch.blobs:
+                    batch = await self._keep_blobs(batch)
+                if export.signal == "traces":
+                    permit.take_spans(batch.decoded.accepted)
+                outcome = "empty"
+                if batch.decoded.accepted:
+                    outcome = (await self._writers[export.signal].submit(batch)).value
+                permit.keep()
+        except (MalformedBody, NotStored) as refusal:
+            await self._keep_dead_letter(export, refusal, tenant)
+            raise
+        count_acknowledged(export, batch, outcome)
         return batch.decoded.rejected
+
+    async def _keep_blobs(self, batch: Batch) -> Batch:
+        """Write a request's blobs, or say that it has to wait for that in the spool."""
+        export = batch.export
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                self._blob_writers, blobs.keep, export.project_id, batch.blobs_until, batch.blobs
+            )
+        except blobs.BlobsAwayError as error:
+            log.warning("a request waits in the spool for the blob store: %s", error)
+            return replace(batch, lacks_blobs=True)
+        metrics.ingest_blobs.add(len(batch.blobs))
+        return batch
+
+    async def _keep_dead_letter(self, export: Export, refusal: Refusal, tenant: Tenant) -> None:
+        if not (tenant.keep_dead_letters and self._dead_letters.may_keep(export.project_id)):
+            return
+        try:
+            await asyncio.to_thread(self._dead_letters.keep, export, refusal.reason, refusal.message)
+        except OSError:  # the sender shall hear why the request was refused, not why we cannot remember it
+            log.exception("a dead letter of project %s cannot be kept", export.project_id)
+
+    def _flush_soon(self) -> None:
+        self._ledger.soon()
+
+    def _after_flush(self, is_sent: bool) -> None:
+        self._meter.on_flushed(is_sent)
+        if time.monotonic() >= self._expire_at:
+            self._dead_letters.expire_all()
+            self._expire_at = time.monotonic() + EXPIRE_SECONDS
 
     async def stop(self) -> None:
         """Store what waits and end every thread."""
@@ -106,13 +164,32 @@ class Pipeline:
 
     def _stop(self) -> None:
         self._decoders.shutdown()
+        self._blob_writers.shutdown()
         for writer in self._writers.values():
             writer.stop()
         self._replayer.stop()
+        self._ledger.stop()
         self._keys.close()
 
 
-def count_refusal(signal: str, refusal: Refusal) -> None:
-    """Count a request that was refused as a whole."""
+def count_acknowledged(export: Export, batch: Batch, outcome: str) -> None:
+    """Count a request that was stored, spooled or empty."""
+    attributes = {metrics.SIGNAL: export.signal}
+    metrics.ingest_requests.add(1, attributes | {metrics.OUTCOME: outcome})
+    metrics.ingest_accepted.add(batch.decoded.accepted, attributes)
+    whose = (export.project_id, export.key_id, export.signal)
+    ledger.count(*whose, "requests")
+    ledger.count(*whose, "bytes", len(export.body))
+    ledger.count(*whose, "accepted", batch.decoded.accepted)
+    for reason, count in batch.decoded.rejected.items():
+        metrics.ingest_rejected.add(count, attributes | {metrics.REASON: reason})
+        ledger.count(*whose, "rejected", count, reason)
+
+
+def count_refusal(signal: str, refusal: Refusal, tenant: Tenant | None) -> None:
+    """Count a request that was refused as a whole; without a tenant it belongs to no project's ledger."""
     metrics.ingest_requests.add(1, {metrics.SIGNAL: signal, metrics.OUTCOME: "refused"})
     metrics.ingest_refused.add(1, {metrics.SIGNAL: signal, metrics.REASON: refusal.reason})
+    if tenant:
+        ledger.count(tenant.project_id, tenant.key_id, signal, "requests")
+        ledger.count(tenant.project_id, tenant.key_id, signal, "refused", 1, refusal.reason)

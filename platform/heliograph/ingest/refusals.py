@@ -7,7 +7,8 @@ Refusal
 ├── MalformedBody          the same bytes fail again: do not retry
 ├── TooLarge
 ├── TooSlow                the body did not arrive in time
-├── Busy                   our own limits; the only one a sender shall retry
+├── Busy                   our own limits: the sender shall retry
+├── Limited                the limits of the key: the sender shall retry when they allow it
 └── NotStored              the store refuses the rows for good
 """
 
@@ -22,8 +23,9 @@ class Refusal(Exception):  # noqa: N818  (it is an answer to the sender, not a f
 
     status: ClassVar[HTTPStatus]
     code: ClassVar[int]
-    reason: ClassVar[str]
-    retry_after: ClassVar[int | None] = None
+    reason: str
+    # Seconds; None says that the same request fails again.
+    retry_after: int | None = None
 
     @property
     def message(self) -> str:
@@ -73,6 +75,17 @@ class Busy(Refusal):
     status, code, reason = HTTPStatus.SERVICE_UNAVAILABLE, code_pb2.UNAVAILABLE, "busy"
     # Long enough to commit what waits, short enough to keep a sender's queue from overflowing.
     retry_after = 5
+
+
+class Limited(Refusal):
+    """A rate limit or quota of the key is used up."""
+
+    status, code = HTTPStatus.TOO_MANY_REQUESTS, code_pb2.RESOURCE_EXHAUSTED
+
+    def __init__(self, message: str, *, reason: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after = retry_after
 
 
 class NotStored(Refusal):

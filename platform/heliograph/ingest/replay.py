@@ -5,9 +5,12 @@ import threading
 from pathlib import Path
 
 from heliograph import metrics
+from heliograph.blobs import store as blobs
 from heliograph.clickhouse import client
 from heliograph.clickhouse.errors import StoreError
+from heliograph.ingest import ledger
 from heliograph.ingest.commit import Committer
+from heliograph.ingest.dead_letters import DeadLetters
 from heliograph.ingest.exports import Batch, Export, decode
 from heliograph.ingest.gate import StoreGate, is_away
 from heliograph.ingest.refusals import Refusal
@@ -26,6 +29,7 @@ class Replayer:
     def __init__(self, spool: Spool, gate: StoreGate) -> None:
         self._spool = spool
         self._gate = gate
+        self._dead_letters = DeadLetters(spool.folder)
         self._committers = {name: Committer(signal, spool.folder) for name, signal in SIGNALS.items()}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
@@ -42,6 +46,8 @@ class Replayer:
         while not self._stopping.wait(INTERVAL_SECONDS):
             try:
                 self._step()
+            except blobs.BlobsAwayError as error:
+                log.warning("the spool waits for the blob store: %s", error)
             except Exception:  # a fault of ours or of the disk: what is spooled stays, and the thread must live on
                 log.exception("the spool could not be replayed; it is tried again")
 
@@ -85,11 +91,13 @@ class Replayer:
             try:
                 batches.append(decode(export))
             except Refusal as refusal:  # it was readable when it was acknowledged: the decoder changed, or a cap
-                self._set_aside(export, refusal.message, refusal.reason)
+                self._set_aside(export, refusal.message, refusal.reason, export.items)
         return batches
 
     def _store(self, batches: list[Batch]) -> None:
         committer = self._committers[batches[0].export.signal]
+        for batch in batches:
+            blobs.keep(batch.export.project_id, batch.blobs_until, batch.blobs)
         try:
             committer.store(batches, is_replay=True)
         except StoreError as error:
@@ -100,9 +108,19 @@ class Replayer:
                 for batch in batches:
                     self._store([batch])
                 return
-            self._set_aside(batches[0].export, str(error), "refused_by_store")
+            self._set_aside(batches[0].export, str(error), "refused_by_store", _items(batches[0]))
+            return
+        for batch in batches:
+            export = batch.export
+            ledger.count(export.project_id, export.key_id, export.signal, "replayed", _items(batch))
 
-    def _set_aside(self, export: Export, message: str, reason: str) -> None:
+    def _set_aside(self, export: Export, message: str, reason: str, items: int) -> None:
         log.error("a spooled request of project %s is set aside: %s", export.project_id, message)
-        self._spool.set_aside(export, message)
-        metrics.ingest_dead_letters.add(1, {metrics.REASON: reason})
+        self._dead_letters.keep(export, reason, message, accepted=items)
+        ledger.count(export.project_id, export.key_id, export.signal, "replayed", items)
+        ledger.count(export.project_id, export.key_id, export.signal, "dead", items)
+
+
+def _items(batch: Batch) -> int:
+    """Return as how many items the request was spooled."""
+    return batch.export.items or batch.decoded.accepted

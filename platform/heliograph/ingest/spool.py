@@ -29,7 +29,7 @@ from heliograph.ingest.exports import Export
 
 MAGIC = b"HGSPOOL1"
 _LENGTHS = struct.Struct("<III")
-_SUFFIX = ".spool"
+SUFFIX = ".spool"
 DEAD_LETTERS = "dead-letters"
 
 
@@ -60,9 +60,9 @@ class Spool:
 
         Raises SpoolFull.
         """
-        data = _file_of(exports)
+        data = file_of(exports)
         # Width 20 keeps the order of names the order of time; the process id keeps two processes apart.
-        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}{_SUFFIX}"
+        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}{SUFFIX}"
         try:
             if self.size() + len(data) > self.max_bytes:
                 raise SpoolFull(f"the spool holds {self.max_bytes} bytes (HELIOGRAPH_SPOOL_MAX_BYTES)")
@@ -71,49 +71,28 @@ class Spool:
             raise SpoolFull(f"the spool cannot be written: {error}") from error
 
     def size(self) -> int:
-        """Return the bytes of all files, dead letters included."""
+        """Return the bytes of all files; dead letters have a bound of their own."""
         total = 0
-        for folder in (self.folder, self.folder / DEAD_LETTERS):
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    try:
-                        total += entry.stat().st_size if entry.is_file() else 0
-                    except FileNotFoundError:  # replayed by another process meanwhile
-                        continue
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                try:
+                    total += entry.stat().st_size if entry.is_file() else 0
+                except FileNotFoundError:  # replayed by another process meanwhile
+                    continue
         return total
 
     def files(self) -> list[Path]:
         """Return the groups that wait, oldest first."""
         with os.scandir(self.folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.name.endswith(_SUFFIX))
+            return sorted(Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX))
 
     def read(self, path: Path) -> SpooledGroup:
         """Return what a file holds; of a damaged one, everything up to the damage."""
-        data = path.read_bytes()
-        exports: list[Export] = []
-        position = len(MAGIC)
-        damage = ""
-        try:
-            if not data.startswith(MAGIC):
-                raise ValueError("it does not begin as a spool file does")
-            head, _, position = _read_record(data, position)
-            while len(exports) < head["exports"]:
-                header, body, position = _read_record(data, position)
-                exports.append(Export(**header, body=body))
-        except (struct.error, ValueError) as error:
-            damage = f"damaged at byte {position}: {error}"
-        return SpooledGroup(path, exports, damage)
+        return read_file(path)
 
     def remove(self, path: Path) -> None:
         """Forget a group that is stored. Lost power may bring it back; its spans are then found stored and dropped."""
         path.unlink()
-
-    def set_aside(self, export: Export, reason: str) -> None:
-        """Keep a request that can never be stored, with the reason, where a person finds it."""
-        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}"
-        write_durably(self.folder / DEAD_LETTERS / f"{name}{_SUFFIX}", _file_of([export]))
-        note = {"reason": reason, "signal": export.signal, "project_id": export.project_id}
-        write_durably(self.folder / DEAD_LETTERS / f"{name}.json", json.dumps(note).encode())
 
     def set_file_aside(self, path: Path, reason: str) -> None:
         """Keep a damaged file whole, with the reason."""
@@ -134,13 +113,32 @@ class Spool:
 
     def remove_drafts(self) -> None:
         """Remove what a killed process left half written (never acknowledged). Call with the replay lock held."""
-        for draft in self.folder.glob(f"*{_SUFFIX}.draft"):
+        for draft in self.folder.glob(f"*{SUFFIX}.draft"):
             # A live process finishes a draft in far less than a minute.
             if time.time() - draft.stat().st_mtime > 60:
                 draft.unlink(missing_ok=True)
 
 
-def _file_of(exports: Sequence[Export]) -> bytes:
+def read_file(path: Path) -> SpooledGroup:
+    """Return what a file holds; of a damaged one, everything up to the damage."""
+    data = path.read_bytes()
+    exports: list[Export] = []
+    position = len(MAGIC)
+    damage = ""
+    try:
+        if not data.startswith(MAGIC):
+            raise ValueError("it does not begin as a spool file does")
+        head, _, position = _read_record(data, position)
+        while len(exports) < head["exports"]:
+            header, body, position = _read_record(data, position)
+            exports.append(Export(**header, body=body))
+    except (struct.error, ValueError) as error:
+        damage = f"damaged at byte {position}: {error}"
+    return SpooledGroup(path, exports, damage)
+
+
+def file_of(exports: Sequence[Export]) -> bytes:
+    """Return a group as the bytes of a file."""
     return MAGIC + _record({"exports": len(exports)}, b"") + b"".join(_record_of(export) for export in exports)
 
 

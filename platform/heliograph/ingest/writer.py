@@ -10,10 +10,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heliograph import metrics
 from heliograph.clickhouse.errors import StoreError
+from heliograph.ingest import ledger
 from heliograph.ingest.commit import Committer
 from heliograph.ingest.exports import Batch
 from heliograph.ingest.gate import StoreGate, is_away
@@ -120,6 +121,8 @@ class Writer:
         attributes = {metrics.SIGNAL: self._committer.signal.name}
         if not self._gate.is_open:
             return self._keep_on_disk(group)
+        if any(batch.lacks_blobs for batch in group):
+            return self._commit_apart(group)
         try:
             self._committer.store(group)
         except StoreError as error:
@@ -136,12 +139,23 @@ class Writer:
         metrics.ingest_commit_rows.record(sum(batch.decoded.accepted for batch in group), attributes)
         return [Outcome.STORED] * len(group)
 
+    def _commit_apart(self, group: Sequence[Batch]) -> list[Result]:
+        """Spool the requests whose blobs could not be kept, and store the others."""
+        lacking = [batch for batch in group if batch.lacks_blobs]
+        others = [batch for batch in group if not batch.lacks_blobs]
+        kept = iter(self._keep_on_disk(lacking))
+        stored = iter(self.commit(others) if others else ())
+        return [next(kept) if batch.lacks_blobs else next(stored) for batch in group]
+
     def _keep_on_disk(self, group: Sequence[Batch]) -> list[Result]:
         try:
-            self._spool.append([batch.export for batch in group])
+            self._spool.append([replace(batch.export, items=batch.decoded.accepted) for batch in group])
         except SpoolFull as error:
             return [Busy(f"The store is away and {error}.")] * len(group)
         metrics.ingest_spooled.add(len(group), {metrics.SIGNAL: self._committer.signal.name})
+        for batch in group:
+            export = batch.export
+            ledger.count(export.project_id, export.key_id, export.signal, "spooled", batch.decoded.accepted)
         return [Outcome.SPOOLED] * len(group)
 
 
