@@ -1,8 +1,9 @@
 """Stored spans through the table once more: what a row says by other rules than those it was stored with.
 
 A span's attributes, resource and events are stored as they came, as texts. What a sender wrote as a number or a list is
-its JSON now, which the converters read alike; a test compares for everything recorded. What cannot be told from a
-stored row stays as it is: identity, times, status, errors, hardware.
+its JSON now, which the converters read alike; a test compares for everything recorded. Only what the change of rules
+changes is changed: a value that was redacted, moved elsewhere or priced at its time stays. What cannot be told from a
+stored row stays as well: identity, times, status, errors, hardware.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from collectors.otlp.columns import SPAN_DEFAULTS
 from collectors.otlp.resources import columns_of_resource
 from collectors.pricing import ModelPrice
 from collectors.semconv.dialects import INDEX
-from collectors.semconv.meaning import COUNTED_KINDS, interpret
+from collectors.semconv.meaning import interpret
 from collectors.semconv.model import model_columns
 from collectors.semconv.table import Index
 
@@ -34,59 +35,74 @@ _MAX_ANCESTORS = 64
 def remap(
     columns: Mapping[str, Sequence[Any]],
     *,
-    index: Index = INDEX,
+    was: Sequence[Index],
+    now: Index = INDEX,
     price_overrides: Mapping[str, ModelPrice] | None = None,
 ) -> dict[str, list[Any]]:
-    """Return MAPPED_COLUMNS of stored spans by the table `index`, one list a column in the order of the rows.
+    """Return MAPPED_COLUMNS of stored spans by the table `now`, one list a column in the order of the rows.
 
-    `columns` holds those of SPAN_COLUMNS, as they are stored, and may hold more. A span whose usage was found to repeat
-    a child's stays so; where the rules give usage to a span and to one of its ancestors among these rows, the innermost
-    counts.
+    `columns` holds those of SPAN_COLUMNS, as they are stored, and may hold more; `was` is the table by which each row
+    was stored. Where the rules give usage to a span and to one of its ancestors among these rows, the innermost counts.
     """
-    made: dict[str, list[Any]] = {name: [] for name in MAPPED_COLUMNS}
-    for row in range(len(columns["span_id"])):
-        fields = _row(columns, row, index, price_overrides)
-        for name, values in made.items():
-            values.append(fields[name])
-    _count_usage_once(columns, made)
+    made = {name: list(columns[name]) for name in MAPPED_COLUMNS}
+    given_usage = []
+    for row, table in enumerate(was):
+        before = mapped(columns, row, table, price_overrides)
+        after = mapped(columns, row, now, price_overrides)
+        changed = [name for name in MAPPED_COLUMNS if before[name] != after[name]]
+        for name in changed:
+            made[name][row] = after[name]
+        if not {"usage_counted", "input_tokens", "output_tokens"}.isdisjoint(changed):
+            given_usage.append(row)
+    _count_usage_once(columns, made, given_usage)
     return made
 
 
-def _row(
-    columns: Mapping[str, Sequence[Any]], row: int, index: Index, prices: Mapping[str, ModelPrice] | None
+def mapped(
+    columns: Mapping[str, Sequence[Any]],
+    row: int,
+    index: Index = INDEX,
+    price_overrides: Mapping[str, ModelPrice] | None = None,
 ) -> dict[str, Any]:
-    attributes, resource = columns["attributes"][row], columns["resource"][row]
+    """MAPPED_COLUMNS of one stored row (and more) by a table, from its attributes, resource and events alone."""
     events = list(
         zip(columns["events.time"][row], columns["events.name"][row], columns["events.attributes"][row], strict=True)
     )
-    fields = interpret(attributes, events, start_ns=columns["start_time"][row], price_overrides=prices, index=index)
-    found = {**SPAN_DEFAULTS, **columns_of_resource(resource), **fields}
+    fields = interpret(
+        columns["attributes"][row],
+        events,
+        start_ns=columns["start_time"][row],
+        price_overrides=price_overrides,
+        index=index,
+    )
+    found = {**SPAN_DEFAULTS, **columns_of_resource(columns["resource"][row]), **fields}
     if found["model"]:
         found.update(model_columns(found["model"]))
-    repeats = columns["kind"][row] in COUNTED_KINDS and not columns["usage_counted"][row]
-    if repeats and (columns["input_tokens"][row] is not None or columns["output_tokens"][row] is not None):
-        found["usage_counted"] = False
     return found
 
 
-def _count_usage_once(columns: Mapping[str, Sequence[Any]], made: dict[str, list[Any]]) -> None:
+def _count_usage_once(
+    columns: Mapping[str, Sequence[Any]], made: dict[str, list[Any]], given_usage: Sequence[int]
+) -> None:
+    """Keep the usage of the innermost where the rules gave one to a span within another, or around another."""
     places = {
         (trace_id, span_id): row
         for row, (trace_id, span_id) in enumerate(zip(columns["trace_id"], columns["span_id"], strict=True))
     }
-    counted = made["usage_counted"]
-    with_usage = [
+    counted, touched = made["usage_counted"], set(given_usage)
+    with_usage = {
         row
         for row in places.values()
         if counted[row] and (made["input_tokens"][row] is not None or made["output_tokens"][row] is not None)
-    ]
-    outer = set(with_usage)
+    }
+    if not touched & with_usage:
+        return
     for row in with_usage:
         trace_id, parent_id = columns["trace_id"][row], columns["parent_span_id"][row]
         for _ in range(_MAX_ANCESTORS):
             above = places.get((trace_id, parent_id)) if parent_id else None
             if above is None:
                 break
-            if above in outer and above != row:
+            if above != row and above in with_usage and (row in touched or above in touched):
                 counted[above] = False
             parent_id = columns["parent_span_id"][above]

@@ -8,7 +8,8 @@ import pytest
 from collectors.otlp import traces
 from collectors.otlp.columns import SPAN_COLUMNS
 from collectors.otlp.limits import Limits
-from collectors.otlp.remap import MAPPED_COLUMNS, remap
+from collectors.otlp.remap import MAPPED_COLUMNS, mapped, remap
+from collectors.semconv.dialects import INDEX
 from collectors.semconv.rules import Rule, compiled
 from tests.collectors.build import decode_spans, request, rows, span
 from tests.collectors.test_recorded import NOW, RECORDED
@@ -25,13 +26,17 @@ def readable(row: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def assert_read_again_alike(columns: dict[str, list[Any]]) -> None:
+    for number, row in enumerate(rows(columns)):
+        again = readable({name: value for name, value in mapped(columns, number).items() if name in MAPPED_COLUMNS})
+        assert again == {name: value for name, value in readable(row).items() if name in MAPPED_COLUMNS}
+
+
 @pytest.mark.parametrize("file", sorted(RECORDED.glob("*.traces.bin")), ids=lambda file: file.name)
 def test_recorded_spans_mapped_again_are_as_they_were(file: Any) -> None:
     decoded = traces.decode(file.read_bytes(), content_type="protobuf", limits=Limits(), now_ns=NOW)
-    again = rows(remap(decoded.columns))
-    assert len(again) == decoded.accepted > 0
-    for row, mapped in zip(rows(decoded.columns), again, strict=True):
-        assert readable(mapped) == {name: value for name, value in readable(row).items() if name in MAPPED_COLUMNS}
+    assert decoded.accepted > 0
+    assert_read_again_alike(decoded.columns)
 
 
 def test_mapped_columns_are_all_that_a_rule_changes() -> None:
@@ -40,10 +45,9 @@ def test_mapped_columns_are_all_that_a_rule_changes() -> None:
     arguments: Any = {"content_type": "protobuf", "limits": Limits(), "now_ns": NOW}
     plain = traces.decode(body, **arguments)
     ruled = traces.decode(body, **arguments, index=compiled(RULES))
-    assert rows(remap(plain.columns, index=compiled(RULES))) == [
-        {name: row[name] for name in MAPPED_COLUMNS} for row in rows(ruled.columns)
-    ]
-    assert rows(remap(ruled.columns)) == [{name: row[name] for name in MAPPED_COLUMNS} for row in rows(plain.columns)]
+    own = compiled(RULES)
+    assert remap(plain.columns, was=[INDEX], now=own) == {name: ruled.columns[name] for name in MAPPED_COLUMNS}
+    assert remap(ruled.columns, was=[own]) == {name: plain.columns[name] for name in MAPPED_COLUMNS}
     changed = {name for name in SPAN_COLUMNS if plain.columns[name] != ruled.columns[name]}
     assert {"session_id", "model", "model_family", "input_tokens", "input_cost"} <= changed <= set(MAPPED_COLUMNS)
 
@@ -62,16 +66,31 @@ def test_every_kind_of_value_means_the_same_once_it_is_stored() -> None:
         "server.port": 8000,
     }
     decoded = decode_spans(span(values), span({"llm.model_name": "x"}, span_id=2, parent=1))
-    for row, mapped in zip(rows(decoded.columns), rows(remap(decoded.columns)), strict=True):
-        assert readable(mapped) == {name: value for name, value in readable(row).items() if name in MAPPED_COLUMNS}
+    assert_read_again_alike(decoded.columns)
 
 
-def test_usage_that_repeats_a_childs_still_counts_once() -> None:
+def test_what_the_change_of_rules_does_not_change_stays_as_it_is_stored() -> None:
+    decoded = decode_spans(span({"gen_ai.request.model": "gpt-4o", "acme.session": "s", "gen_ai.agent.name": "a"}))
+    stored = decoded.columns | {"input": ["what a redaction left"], "cost_note": ["as it was"], "user_id": ["kept"]}
+    again = remap(stored, was=[INDEX], now=compiled(RULES))
+    assert (again["input"], again["cost_note"], again["user_id"]) == (
+        ["what a redaction left"],
+        ["as it was"],
+        ["kept"],
+    )
+    assert again["session_id"] == ["s"]
+
+
+def test_usage_that_a_rule_gives_counts_on_the_innermost_span() -> None:
     usage = {"gen_ai.operation.name": "chat", "acme.in": 7}
     decoded = decode_spans(span(usage), span(usage, span_id=2, parent=1))
-    assert remap(decoded.columns, index=compiled(RULES))["usage_counted"] == [False, True]
+    assert decoded.columns["usage_counted"] == [True, True]
+    assert remap(decoded.columns, was=[INDEX] * 2, now=compiled(RULES))["usage_counted"] == [False, True]
+
+
+def test_usage_that_repeats_a_childs_stays_uncounted() -> None:
     known = {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": 7}
     decoded = decode_spans(span(known), span(known, span_id=2, parent=1))
     assert decoded.columns["usage_counted"] == [False, True]
-    only_the_outer = {name: values[:1] for name, values in decoded.columns.items()}
-    assert remap(only_the_outer)["usage_counted"] == [False]
+    outer = {name: values[:1] for name, values in decoded.columns.items()}
+    assert remap(outer, was=[INDEX], now=compiled(RULES))["usage_counted"] == [False]

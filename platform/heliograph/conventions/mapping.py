@@ -1,0 +1,59 @@
+"""The table by which a project's spans are read: in force now, and of an earlier revision."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from django.db import close_old_connections
+
+from collectors.semconv.dialects import INDEX
+from collectors.semconv.table import Index
+from heliograph.conventions.models import Ruleset
+
+# A changed rule counts for new spans after so long at most; without the cache each request would ask the database.
+CACHE_SECONDS = 10.0
+# An entry is 200 bytes beside its table, which `rules.compiled` keeps.
+CACHE_ENTRIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A table and the revision of the rules in it, 0 without any."""
+
+    revision: int
+    index: Index
+
+
+BUILT_IN = Mapping(0, INDEX)
+
+
+class Mappings:
+    """Remembers each project's mapping for CACHE_SECONDS. Safe from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[int, tuple[float, Mapping]] = {}
+
+    def of(self, project_id: int) -> Mapping:
+        """Return the mapping in force. Raises django.db.Error where it is not known and the database is away."""
+        expires, known = self._known.get(project_id, (0.0, BUILT_IN))
+        if expires >= time.monotonic():
+            return known
+        close_old_connections()
+        try:
+            latest = Ruleset.latest(project_id)
+        finally:
+            close_old_connections()
+        found = Mapping(latest.revision, latest.index) if latest else BUILT_IN
+        with self._lock:
+            if len(self._known) >= CACHE_ENTRIES:
+                self._known.clear()
+            self._known[project_id] = (time.monotonic() + CACHE_SECONDS, found)
+        return found
+
+
+def index_of(project_id: int, revision: int) -> Index:
+    """Return the table of a revision. Raises Ruleset.DoesNotExist; revisions are never deleted."""
+    if revision == 0:
+        return INDEX
+    return Ruleset.objects.get(project=project_id, revision=revision).index
