@@ -83,10 +83,29 @@ def documents_of(value: Any) -> str:
     return to_json([_document(item) for item in parsed[:MAX_DOCUMENTS]])
 
 
+def found_documents(text: str) -> str:
+    """Documents of a retriever's output, as `documents_of`; "" where it is anything but a list of texts or documents.
+
+    `text` is JSON: a list, an object that holds it, or (LangChain) messages, which are none.
+    """
+    parsed = from_json(text)
+    if isinstance(parsed, dict):
+        parsed = parsed.get("documents", parsed.get("output", parsed.get("outputs")))
+    if not isinstance(parsed, list) or not all(isinstance(item, str) or _is_document(item) for item in parsed):
+        return ""
+    return documents_of(parsed)
+
+
+def _is_document(item: Any) -> bool:
+    if not isinstance(item, dict) or "role" in item:
+        return False
+    return isinstance(item.get("kwargs"), dict) or any(key in item for key in ("content", "page_content", "text"))
+
+
 def _document(item: Any) -> dict[str, Any]:
     if not isinstance(item, dict):
         return {"content": to_text(item)}
-    inner = item.get("document")
+    inner = item.get("document", item.get("kwargs"))
     if isinstance(inner, dict):
         item = {**item, **inner}
     plain = {key.removeprefix("document."): value for key, value in item.items()}

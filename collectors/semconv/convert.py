@@ -3,6 +3,7 @@
 A key whose converter answers None counts as absent, so that the next key in order is taken. None of them raises.
 """
 
+import ast
 import json
 import math
 import re
@@ -27,6 +28,9 @@ MAX_LABEL_CHARS = 512
 MAX_TAGS = 64
 # A value is unwrapped as often as libraries have been seen to encode it: JSON in JSON in a JSON string.
 MAX_UNWRAPS = 3
+
+# A dictionary of token counts takes a tenth of this.
+MAX_LITERAL_CHARS = 4_096
 
 _JSON_STARTS = frozenset('"[{ \t\r\n')
 _DECODER = json.JSONDecoder()
@@ -194,6 +198,29 @@ def parse_json(text: str) -> Value | None:
     return value if end == len(text) else None
 
 
+def python_literal(value: Value) -> Value:
+    """What `str()` made of a Python object, as LiteLLM sends dictionaries; None where it is anything else."""
+    if not isinstance(value, str) or len(value) > MAX_LITERAL_CHARS:
+        return None
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def said_messages(value: Value) -> Value | None:
+    """Messages, unless they say nothing: LiteLLM leaves a called tool out of them and names it in keys of its own."""
+    if isinstance(value, str):
+        if '"parts": []' not in value and '"parts":[]' not in value:
+            return present(value)
+        parsed = parse_json(value)
+    else:
+        parsed = value
+    if isinstance(parsed, list) and all(isinstance(each, dict) and each.get("parts") == [] for each in parsed):
+        return None
+    return present(value)
+
+
 def one_of(meanings: Mapping[str, str]) -> Converter:
     """Converter by a table of lower-case names; a name that is not in it is unusable."""
 
@@ -217,20 +244,28 @@ def always(meaning: str) -> Converter:
 class Spread:
     """Converter of a JSON object that holds several fields: its keys -> (canonical field, converter), in order.
 
-    With `first` the value is a list of such objects, of which the first counts.
+    A key `outer.inner` is read from the object below `outer`. With `first` the value is a list of such objects, of
+    which the first counts. `read` makes the object of what was sent.
     """
 
     fields: Mapping[str, tuple[str, Converter]]
     first: bool = False
+    read: Callable[[Value], Value] = from_json
 
     def __call__(self, value: Value) -> dict[str, Any]:
         """Canonical field -> value; empty where there is none."""
-        value = from_json(value)
+        value = self.read(value)
         if self.first and isinstance(value, list) and value:
             value = value[0]
         found: dict[str, Any] = {}
         if isinstance(value, dict):
             for key, (name, convert) in self.fields.items():
-                if name not in found and key in value and (converted := convert(value[key])) is not None:
+                if name in found:
+                    continue
+                outer, dot, inner = key.partition(".")
+                held = value.get(outer)
+                if dot:
+                    held = held.get(inner) if isinstance(held, dict) else None
+                if held is not None and (converted := convert(held)) is not None:
                     found[name] = converted
         return found

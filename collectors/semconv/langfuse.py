@@ -29,6 +29,9 @@ USAGE = {
     "input_cache_creation": ("cache_write_tokens", count),
     "output_reasoning_tokens": ("reasoning_tokens", count),
     "reasoning_tokens": ("reasoning_tokens", count),
+    # The usage object of OpenAI's API as it came, which the SDK's wrapper of that client sends.
+    "prompt_tokens_details.cached_tokens": ("cache_read_tokens", count),
+    "completion_tokens_details.reasoning_tokens": ("reasoning_tokens", count),
 }
 COSTS = {
     "total": ("reported_cost", usd),
@@ -42,6 +45,7 @@ DIALECT = Dialect(
         "kind": (Source("langfuse.observation.type", one_of(KINDS)),),
         "model_answered": ("langfuse.observation.model.name",),
         "first_token_at": ("langfuse.observation.completion_start_time",),
+        "finish_reason": ("langfuse.observation.metadata.finish_reason",),
         "session_id": ("langfuse.session.id",),
         "user_id": ("langfuse.user.id",),
         "tags": ("langfuse.trace.tags",),

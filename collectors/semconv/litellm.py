@@ -3,8 +3,14 @@
 https://docs.litellm.ai/docs/observability/opentelemetry_integration
 """
 
-from collectors.semconv.convert import always
+from collectors.semconv.convert import Spread, always, count, python_literal
 from collectors.semconv.table import Dialect, Source
+
+# Cached and reasoning tokens stand nowhere else; the object is what Python's `str` makes of a dictionary.
+USAGE = {
+    "prompt_tokens_details.cached_tokens": ("cache_read_tokens", count),
+    "completion_tokens_details.reasoning_tokens": ("reasoning_tokens", count),
+}
 
 DIALECT = Dialect(
     name="litellm",
@@ -16,5 +22,6 @@ DIALECT = Dialect(
         "user_id": ("metadata.user_api_key_user_id", "metadata.user_api_key_end_user_id"),
         "tags": ("metadata.requester_metadata.tags",),
         "output": ("guardrail_response",),
+        "several": (Source("metadata.usage_object", Spread(USAGE, read=python_literal)),),
     },
 )

@@ -8,7 +8,14 @@ from typing import Any
 
 from collectors.pricing import ModelPrice, price
 from collectors.semconv import canonical
-from collectors.semconv.content import content_of, documents_of, embedded_texts, messages_column, preview
+from collectors.semconv.content import (
+    content_of,
+    documents_of,
+    embedded_texts,
+    found_documents,
+    messages_column,
+    preview,
+)
 from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD, Converter, Spread, from_json
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
@@ -195,6 +202,9 @@ def _settle_kind(fields: Fields) -> None:
             fields["kind"] = "agent"
         else:
             fields["kind"] = "other"
+    elif fields["kind"] == "chain" and INDEX.kind_of_operation.get(fields.get("operation", "")) == "retriever":
+        # Traceloop calls everything that LangChain runs a task, and says in the operation what it is.
+        fields["kind"] = "retriever"
     if fields["kind"] == "tool" and "entity_name" in fields:
         fields.setdefault("tool_name", fields["entity_name"])
     fields["usage_counted"] = fields["kind"] in COUNTED_KINDS
@@ -304,6 +314,9 @@ def _settle_content(fields: Fields, said: EventMeaning) -> None:
         fields["output"] = fields["output_preview"] = ""
     if "documents" in fields or said.documents:
         fields["documents"] = documents_of(fields.get("documents", said.documents))
+    elif fields["kind"] == "retriever" and fields["output"][:1] in ("[", "{"):
+        # Senders without a key for documents: what a retriever gave is what it found.
+        fields["documents"] = found_documents(fields["output"])
 
 
 def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
@@ -344,6 +357,9 @@ def _output(fields: Fields, said: EventMeaning) -> tuple[str, str]:
     elif "output" in fields:
         return content_of(fields["output"], "assistant", is_answer=fields["kind"] == "llm")
     else:
+        return "", ""
+    if not any(message["parts"] or "finish_reason" in message for message in messages):
+        # A call that failed: an empty message is no answer.
         return "", ""
     if "finish_reason" not in fields:
         fields["finish_reason"] = next((each["finish_reason"] for each in messages if "finish_reason" in each), "")

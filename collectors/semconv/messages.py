@@ -194,7 +194,8 @@ def _role(item: dict[str, Any], default_role: str) -> str:
     role = item.get("role")
     if isinstance(role, str) and role:
         lower = role.lower()
-        return _ROLES.get(lower, lower)[:64]
+        # Streamed answers reach some instrumentations without a role.
+        return default_role if lower == "unknown" else _ROLES.get(lower, lower)[:64]
     kind = item.get("type")
     if kind == "function_call":
         return "assistant"
@@ -221,7 +222,10 @@ def _message_parts(item: dict[str, Any]) -> list[Part]:
     calls = item.get("tool_calls", item.get("toolCalls"))
     calls = from_json(calls)
     if isinstance(calls, list):
-        parts.extend(tool_call(call) for call in calls if isinstance(call, dict))
+        # Anthropic's content holds the calls already, and OpenInference names them a second time.
+        known = {part.get("id") for part in parts if part["type"] == "tool_call"} - {None}
+        found = [tool_call(call) for call in calls if isinstance(call, dict)]
+        parts.extend(call for call in found if call.get("id") not in known)
     function = item.get("function_call")
     if isinstance(function, dict):
         parts.append(tool_call(function))

@@ -3,7 +3,8 @@
 https://github.com/open-telemetry/semantic-conventions-genai
 """
 
-from collectors.semconv.table import Dialect
+from collectors.semconv.convert import said_messages
+from collectors.semconv.table import Dialect, Source
 
 OPERATIONS = {
     **dict.fromkeys(("chat", "text_completion", "generate_content", "completion", "generate"), "llm"),
@@ -51,6 +52,8 @@ DIALECT = Dialect(
             "gen_ai.response.finish_reasons",
             "gen_ai.response.finish_reason",
             "gen_ai.response.stop_reason",
+            # Anthropic's own SDK.
+            "anthropic.message.stop_reason",
         ),
         "response_id": ("gen_ai.response.id",),
         "session_id": ("gen_ai.conversation.id", "gen_ai.openai.conversation.id", "gen_ai.openai.thread.id"),
@@ -60,7 +63,7 @@ DIALECT = Dialect(
         "tool_call_id": ("gen_ai.tool.call.id",),
         "system_instructions": ("gen_ai.system_instructions",),
         "input_messages": ("gen_ai.input.messages",),
-        "output_messages": ("gen_ai.output.messages",),
+        "output_messages": (Source("gen_ai.output.messages", said_messages),),
         "output_tool_calls": ("gen_ai.response.tool_calls",),
         "input": (
             "gen_ai.tool.call.arguments",

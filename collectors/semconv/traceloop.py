@@ -44,5 +44,5 @@ DIALECT = Dialect(
         "gen_ai.completion": "output_messages",
         "llm.completions": "output_messages",
     },
-    operations={"rerank": "reranker", "embedding": "embedding"},
+    operations={"rerank": "reranker", "embedding": "embedding", "vector_db_retrieve": "retriever"},
 )

@@ -64,7 +64,10 @@ def receiver() -> Iterator[tuple[str, dict[str, list[bytes]]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if "Content-Length" in self.headers:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+            else:
+                body = b"".join(self._chunks())
             if self.headers.get("Content-Encoding") == "gzip":
                 body = zlib.decompress(body, wbits=31)
             bodies[self.path.rsplit("/", 1)[-1]].append(body)
@@ -72,6 +75,12 @@ def receiver() -> Iterator[tuple[str, dict[str, list[bytes]]]]:
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def _chunks(self) -> Iterator[bytes]:
+            while size := int(self.rfile.readline(), 16):
+                yield self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
             pass

@@ -3,11 +3,16 @@
 Chat completions (streamed and not, tool calls, errors), responses and embeddings, with cached and reasoning tokens.
 
 - a model named `broken` answers 500, `limited` 429;
-- with `tools` and no tool result yet, the answer is a call of the first tool;
+- a base path that ends in `/broken` answers 500 to any model;
+- with `tools` and no tool result yet, the answer is a call of the first tool; with a result and a tool named
+  `final_answer`, as agents of smolagents have, a call of that one;
 - anything else is answered with ANSWER.
 """
 
+import base64
+import itertools
 import json
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +32,8 @@ USAGE = {
 }
 # Long enough that a time to first token cannot be 0, short enough for a test.
 FIRST_CHUNK_DELAY_S = 0.02
+# Each answer has an id of its own, as the real ones do: what has the same id is the same answer.
+_ANSWERS = itertools.count(1)
 _CREATED = 1_790_000_000
 _MAX_REQUEST_BYTES = 4 << 20
 
@@ -38,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = min(int(self.headers.get("Content-Length", 0)), _MAX_REQUEST_BYTES)
         request = json.loads(self.rfile.read(size))
         model = request.get("model", "")
-        if model == "broken":
+        if model == "broken" or "/broken/" in self.path:
             self._answer(
                 500, {"error": {"message": "The stub was asked to fail", "type": "server_error", "code": None}}
             )
@@ -82,13 +89,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _answer_message(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The assistant's message and its finish reason."""
-    answered_tool = any(message.get("role") == "tool" for message in request["messages"])
-    if request.get("tools") and not answered_tool:
-        call = {
-            "id": "call_stub_1",
-            "type": "function",
-            "function": {"name": request["tools"][0]["function"]["name"], "arguments": TOOL_ARGUMENTS},
-        }
+    answered_tool = any(
+        # smolagents sends a tool's result as a user's message.
+        message.get("role") == "tool"
+        or (message.get("role") == "user" and "Observation:" in str(message.get("content")))
+        for message in request["messages"]
+    )
+    names = [tool["function"]["name"] for tool in request.get("tools") or ()]
+    if names and not answered_tool:
+        call: dict[str, Any] = {"id": "call_stub_1", "type": "function"}
+        call["function"] = {"name": names[0], "arguments": TOOL_ARGUMENTS}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
+    if "final_answer" in names:
+        call = {"id": "call_stub_2", "type": "function"}
+        call["function"] = {"name": "final_answer", "arguments": json.dumps({"answer": ANSWER})}
         return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
     return {"role": "assistant", "content": ANSWER}, "stop"
 
@@ -96,7 +110,7 @@ def _answer_message(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
 def _completion(request: dict[str, Any]) -> dict[str, Any]:
     message, reason = _answer_message(request)
     return {
-        "id": "chatcmpl-stub-1",
+        "id": f"chatcmpl-stub-{next(_ANSWERS)}",
         "object": "chat.completion",
         "created": _CREATED,
         "model": ANSWERED_MODEL,
@@ -110,7 +124,7 @@ def _completion(request: dict[str, Any]) -> dict[str, Any]:
 def _chunks(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     message, reason = _answer_message(request)
     head = {
-        "id": "chatcmpl-stub-2",
+        "id": f"chatcmpl-stub-{next(_ANSWERS)}",
         "object": "chat.completion.chunk",
         "created": _CREATED,
         "model": ANSWERED_MODEL,
@@ -136,7 +150,7 @@ def _chunks(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _response(request: dict[str, Any]) -> dict[str, Any]:
     content = [{"type": "output_text", "text": ANSWER, "annotations": []}]
     return {
-        "id": "resp_stub_1",
+        "id": f"resp_stub_{next(_ANSWERS)}",
         "object": "response",
         "created_at": _CREATED,
         "status": "completed",
@@ -159,10 +173,13 @@ def _response(request: dict[str, Any]) -> dict[str, Any]:
 
 def _embeddings(request: dict[str, Any]) -> dict[str, Any]:
     texts = request["input"] if isinstance(request["input"], list) else [request["input"]]
+    vector: Any = [0.25, -0.5, 0.75]
+    if request.get("encoding_format") == "base64":
+        vector = base64.b64encode(struct.pack("<3f", *vector)).decode()
     return {
         "object": "list",
         "model": "text-embedding-3-small",
-        "data": [{"object": "embedding", "index": at, "embedding": [0.25, -0.5, 0.75]} for at, _ in enumerate(texts)],
+        "data": [{"object": "embedding", "index": at, "embedding": vector} for at, _ in enumerate(texts)],
         "usage": {"prompt_tokens": 8 * len(texts), "total_tokens": 8 * len(texts)},
     }
 
