@@ -161,7 +161,11 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # A day on which blobs expire is a Monday; the task finds nothing to do on the others.
-    "blobs": {"task": "heliograph.blobs.tasks.remove_expired_blobs", "schedule": 86_400.0, "options": {"expires": 86_400}},
+    "blobs": {
+        "task": "heliograph.blobs.tasks.remove_expired_blobs",
+        "schedule": 86_400.0,
+        "options": {"expires": 86_400},
+    },
     "groundedness": {
         "task": "heliograph.evals.tasks.score_new_spans",
         "schedule": float(EVALUATION_INTERVAL_SECONDS),

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluators import registry
-from evaluators.judges.pii import find_pii, iban_valid, luhn
 from evaluators.judges.prompt_injection import injection_signals
 from evaluators.judges.toxicity import head_scores, words_score
 from evaluators.score import Sample
+from personal_data.pii import find_pii, iban_valid, luhn
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What personal data and secrets look like in a text: the standard library only, for whoever judges or blanks texts."""
