@@ -5,8 +5,9 @@ A text of at least MIN_CHARS characters is replaced by a reference,
     content:b2-<32 hex digits>;<form>;<characters>
 
 where the form says how the text stood there: `p` as it is, `j` inside a JSON string as our own encoder writes it, `a`
-the same with everything beyond ASCII escaped. So the message of a tool, the attribute that repeats it and the flat key
-of another convention share one text, and what is put back is the original to the letter.
+the same with everything beyond ASCII escaped, `r` inside a JSON string with escapes as another encoder wrote them. So
+the message of a tool, the attribute that repeats it and the flat key of another convention share one text, and what is
+put back is the original to the letter.
 """
 
 import re
@@ -19,7 +20,7 @@ from json.encoder import encode_basestring, encode_basestring_ascii
 # Below, a reference and its row cost about what the text costs compressed: docs/adr/0013 has the figures.
 MIN_CHARS = 1_024
 
-_REFERENCE = re.compile(r"content:b2-([0-9a-f]{32});([pja]);(\d{1,10});")
+_REFERENCE = re.compile(r"content:b2-([0-9a-f]{32});([pjar]);(\d{1,10});")
 # String literals of a JSON text. Possessive: a literal that never ends must not be tried again from each character.
 _LITERAL = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 # What begins like a JSON object or array; numbers are vectors, which no other span repeats.
@@ -65,19 +66,20 @@ class Splitter:
 def _content_of(inner: str) -> tuple[str, str]:
     """The text that a JSON string literal stands for and the form that gives the literal back."""
     if "\\" not in inner:
-        return inner, "j" if encode_basestring(inner)[1:-1] == inner else "p"
+        return inner, "j" if encode_basestring(inner)[1:-1] == inner else "r"
     try:
         text: str = loads(f'"{inner}"')
         text.encode()
     except (JSONDecodeError, UnicodeEncodeError):  # no JSON after all, or half a surrogate pair
-        return inner, "p"
+        return inner, "r"
     if encode_basestring(text)[1:-1] == inner:
         return text, "j"
-    return (text, "a") if encode_basestring_ascii(text)[1:-1] == inner else (inner, "p")
+    return (text, "a") if encode_basestring_ascii(text)[1:-1] == inner else (inner, "r")
 
 
 _FORMS: dict[str, Callable[[str], str]] = {
     "p": lambda text: text,
+    "r": lambda text: text,
     "j": lambda text: encode_basestring(text)[1:-1],
     "a": lambda text: encode_basestring_ascii(text)[1:-1],
 }
@@ -94,8 +96,18 @@ def references(text: str, used: Collection[str]) -> dict[str, int]:
     return {found[1]: int(found[3]) for found in _REFERENCE.finditer(text) if found[1] in own}
 
 
-def restore(text: str, used: Collection[str], texts: Mapping[str, str]) -> str:
-    """The original of a split text. Where a text is not among `texts`, its place says how much is missing."""
+def _unescaped(inner: str) -> str:
+    try:
+        return str(loads(f'"{inner}"'))
+    except JSONDecodeError:
+        return inner
+
+
+def restore(text: str, used: Collection[str], texts: Mapping[str, str], *, is_parsed: bool = False) -> str:
+    """The original of a split text. Where a text is not among `texts`, its place says how much is missing.
+
+    `is_parsed` says that `text` is what a JSON string stood for, and no longer JSON itself.
+    """
     if not used or "content:b2-" not in text:
         return text
     own = {entry[1:] for entry in used}
@@ -104,6 +116,10 @@ def restore(text: str, used: Collection[str], texts: Mapping[str, str]) -> str:
         if found[1] not in own:
             return found[0]
         content = texts.get(found[1])
-        return f"[{found[3]} characters that were not read]" if content is None else _FORMS[found[2]](content)
+        if content is None:
+            return f"[{found[3]} characters that were not read]"
+        if is_parsed:
+            return _unescaped(content) if found[2] == "r" else content
+        return _FORMS[found[2]](content)
 
     return _REFERENCE.sub(original, text)

@@ -32,6 +32,12 @@ ingest_accepted = _meter.create_counter(
 ingest_rejected = _meter.create_counter(
     "heliograph.ingest.rejected", unit="{item}", description="Items refused inside accepted requests, by reason."
 )
+ingest_sampled = _meter.create_counter(
+    "heliograph.ingest.sampled", unit="{item}", description="Items left out by a head sampling rule."
+)
+ingest_redacted = _meter.create_counter(
+    "heliograph.ingest.redacted", unit="{item}", description="Items of which a redaction rule blanked something."
+)
 ingest_duplicates = _meter.create_counter(
     "heliograph.ingest.duplicates", unit="{item}", description="Spans that were stored already and were dropped."
 )
@@ -43,6 +49,9 @@ ingest_replayed = _meter.create_counter(
 )
 ingest_dead_letters = _meter.create_counter(
     "heliograph.ingest.dead_letters", unit="{request}", description="Spooled requests set aside, by reason."
+)
+ingest_blobs = _meter.create_counter(
+    "heliograph.ingest.blobs", unit="{blob}", description="Images, sounds and files cut out of spans and kept apart."
 )
 ingest_commit_duration = _meter.create_histogram(
     "heliograph.ingest.commit.duration",

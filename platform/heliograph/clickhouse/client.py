@@ -30,7 +30,7 @@ _MIN_RECEIVE_SECONDS = 60
 _TAG = re.compile(r"[a-z0-9_.]{1,100}")
 # Text indexes cost more than the rest of an insert; left to the merges, they cost an insert nothing, and until then
 # the small new parts are read without them.
-_LATE_INDEXES = {"spans": "input_words,output_words", "log_records": "body_words"}
+_LATE_INDEXES = {"spans": "input_words,output_words", "log_records": "body_words", "contents": "words"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 
 Params = Mapping[str, Any]

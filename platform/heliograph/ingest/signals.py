@@ -14,7 +14,11 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from collectors.otlp import logs, metrics, traces
 from collectors.otlp.limits import Limits
 
-LIMITS = Limits(max_attributes=settings.MAX_ATTRIBUTES, max_attribute_bytes=settings.MAX_ATTRIBUTE_BYTES)
+LIMITS = Limits(
+    max_attributes=settings.MAX_ATTRIBUTES,
+    max_attribute_bytes=settings.MAX_ATTRIBUTE_BYTES,
+    max_blob_bytes=settings.MAX_BLOB_BYTES,
+)
 
 ContentType = Literal["protobuf", "json"]
 Columns = dict[str, list[Any]]

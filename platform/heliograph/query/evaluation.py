@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from heliograph.clickhouse import client
+from heliograph.query import contents
 from heliograph.query.filters import InvalidFilterError, TimeRange, put, started_in, to_ns
 from heliograph.query.messages import Document, parse_documents, text_of
 from heliograph.query.paging import check_limit
@@ -20,6 +21,8 @@ MAX_TEXTS = 20_000
 # The texts of a window are at most about 20 kB each here; longer ones are cut before an embedding model would cut them.
 _MAX_TEXT_CHARACTERS = 20_000
 _MAX_CONTEXT_SPANS = 20
+# Texts brought back whole before they are cut: as many of the longest (1 MiB) as one question may hold.
+_TEXTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -93,7 +96,7 @@ NEW_SPANS = """
 SELECT
     trace_id, span_id, toUnixTimestamp64Nano(start_time) AS start_ns,
     toUnixTimestamp64Micro(received_at) AS received_us, service, environment, release, model, session_id, input,
-    output, documents
+    output, documents, contents
 FROM spans
 WHERE project_id = %(project_id)s AND kind = 'llm' AND output != ''
     AND received_at >= fromUnixTimestamp64Micro(%(after_us)s, 'UTC')
@@ -105,7 +108,7 @@ LIMIT %(limit)s
 """
 
 CONTEXT = """
-SELECT trace_id, toUnixTimestamp64Nano(start_time) AS start_ns, documents
+SELECT trace_id, toUnixTimestamp64Nano(start_time) AS start_ns, documents, contents
 FROM spans
 WHERE project_id = %(project_id)s
     AND toStartOfMinute(start_time) IN (
@@ -118,7 +121,7 @@ LIMIT {most} BY trace_id
 
 # The sample is drawn by hash from the narrow columns, so that a rerun draws the same, and only its texts are read.
 TEXTS = """
-SELECT trace_id, span_id, toUnixTimestamp64Nano(start_time) AS start_ns, {side} AS text
+SELECT trace_id, span_id, toUnixTimestamp64Nano(start_time) AS start_ns, {side} AS text, contents
 FROM spans
 WHERE project_id = %(project_id)s AND {where} AND (trace_id, span_id) IN (
     SELECT trace_id, span_id
@@ -182,6 +185,7 @@ def spans_to_evaluate(project_id: int, after: Watermark, until: datetime, *, lim
         "limit": limit,
     }
     rows = client.query(project_id, NEW_SPANS, parameters, tag="evaluation.new_spans")
+    contents.restore(project_id, rows, ("input", "output", "documents"))
     context = _context(project_id, {row["trace_id"] for row in rows if not row["documents"]})
     return [_evaluation_span(row, context.get(row["trace_id"], [])) for row in rows]
 
@@ -209,8 +213,13 @@ def texts(
         project_id, put(TEXTS, side=side, where=where), parameters | {"limit": limit}, tag="evaluation.texts"
     )
     role = "user" if side == "input" else None
-    found = ((row, text_of(row.pop("text"), role)[:_MAX_TEXT_CHARACTERS]) for row in rows)
-    return [TextSample(**row, text=text) for row, text in found if text]
+    # Of a long conversation only the one message that is compared is brought back whole.
+    chosen = [(text_of(row.pop("text"), role)[:_MAX_TEXT_CHARACTERS], row.pop("contents")) for row in rows]
+    whole: list[str] = []
+    for first in range(0, len(chosen), _TEXTS_AT_ONCE):
+        part = contents.restored(project_id, chosen[first : first + _TEXTS_AT_ONCE])
+        whole += [text[:_MAX_TEXT_CHARACTERS] for text in part]
+    return [TextSample(**row, text=text) for row, text in zip(rows, whole, strict=True) if text]
 
 
 def paired_scores(
@@ -244,6 +253,7 @@ def _context(project_id: int, trace_ids: set[str]) -> dict[str, list[dict[str, A
         return {}
     sql = put(CONTEXT, most=str(_MAX_CONTEXT_SPANS))
     rows = client.query(project_id, sql, {"trace_ids": tuple(sorted(trace_ids))}, tag="evaluation.context")
+    contents.restore(project_id, rows, ("documents",))
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         found.setdefault(row["trace_id"], []).append(row)

@@ -178,16 +178,15 @@ class SpanFilter:
 
     def where(self) -> Clause:
         """Return the condition on `spans` but for the project, which the door binds."""
-        return all_of(self._narrowed(), _any_of_clauses(_containing(side, self.text) for side in _TEXTS))
+        return all_of(self._narrowed(), _any_of_clauses(_containing(self.text)))
 
     def alternatives(self) -> list[Clause]:
         """Return conditions of which a span fulfils one or more: a search looks at inputs and outputs apart.
 
-        The store's word indexes are each of one column, and answer no condition that spans both.
+        The store's indexes are each of one column, and answer no condition that spans several.
         """
         narrowed = self._narrowed()
-        sides = [side for side in (_containing(side, self.text) for side in _TEXTS) if side is not None]
-        return [all_of(narrowed, side) for side in sides] or [narrowed]
+        return [all_of(narrowed, place) for place in _containing(self.text)] or [narrowed]
 
     def _narrowed(self) -> Clause:
         return all_of(
@@ -327,10 +326,39 @@ _TEXTS = ("input", "output")
 _ESCAPES = ("n", "t", "r")
 
 
-def _containing(column: str, text: str) -> Clause | None:
-    """Every word stands in the column, as a word."""
-    clauses = [_word(f"lower({column})", number, word) for number, word in enumerate(_words(text))]
-    return all_of(*clauses) if clauses else None
+def _containing(text: str) -> list[Clause]:
+    """Every word stands, as a word, in the input or every one in the output: conditions that are alternatives.
+
+    Of each side there are two: all words stand in the column itself, or some stand in the long texts that it refers to.
+    """
+    words = _words(text)
+    found: list[Clause] = []
+    for side in _TEXTS if words else ():
+        found.append(all_of(*(_word(f"lower({side})", number, word) for number, word in enumerate(words))))
+        found.append(_partly_apart(side, words))
+    return found
+
+
+def _partly_apart(side: str, words: list[str]) -> Clause:
+    """Some words stand in long texts of their own: the index of references is asked for all of those texts at once."""
+    texts = [_word("lower(text)", number, word) for number, word in enumerate(words)]
+    hashes = [put(_HASHES, side=side[0], where=sql, most=str(MAX_TEXTS_OF_A_WORD)) for sql, _ in texts]
+    each = [
+        all_of((f"hasAny(contents, {found}) OR {_pattern(f'lower({side})', number)}", parameters))
+        for number, (found, (_, parameters)) in enumerate(zip(hashes, texts, strict=True))
+    ]
+    any_of_them = f"hasAny(contents, arrayConcat({', '.join(hashes)}))" if len(hashes) > 1 else None
+    return all_of((any_of_them, {}) if any_of_them else (f"hasAny(contents, {hashes[0]})", {}), *each)
+
+
+# A word that stands in more texts than this says little about any of them; the references of a span to the others are
+# not found, only those words that stand in the span itself.
+MAX_TEXTS_OF_A_WORD = 20_000
+_HASHES = """(
+    SELECT groupArray(concat('{side}', hash)) FROM (
+        SELECT hash FROM contents WHERE project_id = %(project_id)s AND {where} LIMIT {most}
+    )
+)"""
 
 
 def _word(text: str, number: int, word: str) -> Clause:
@@ -339,8 +367,12 @@ def _word(text: str, number: int, word: str) -> Clause:
     tokens = {f"word_{number}": folded} | {f"word_{number}_{escape}": escape + folded for escape in _ESCAPES}
     has = " OR ".join(f"hasToken({text}, %({name})s)" for name in tokens)
     # The hint is for the index alone and costs no reading; it would also let "node" through where "ode" is sought.
-    sql = f"indexHint({has}) AND match({text}, %(word_{number}_pattern)s)"
+    sql = f"indexHint({has}) AND {_pattern(text, number)}"
     return sql, {**tokens, f"word_{number}_pattern": rf"(?:^|{_GAP}|\\[ntr]){folded}(?:$|{_GAP})"}
+
+
+def _pattern(text: str, number: int) -> str:
+    return f"match({text}, %(word_{number}_pattern)s)"
 
 
 # Between words: neither a letter, nor a digit, nor beyond ASCII.

@@ -13,6 +13,7 @@ from typing import Any
 
 from collectors.semconv.log_events import EVENT_NAMES, content_of_events, log_event
 from heliograph.clickhouse import client
+from heliograph.query import contents
 from heliograph.query.filters import SpanFilter, from_ns, put, union
 from heliograph.query.messages import Document, Message, parse_documents, parse_messages
 from heliograph.query.paging import IN_ORDER, Page, check_limit, decode_cursor, encode_cursor
@@ -121,10 +122,18 @@ class SpanDetail(SpanRow):
     output: str
     documents: str
     truncated: tuple[str, ...]
+    # As many, of what was cut: bytes of a text, entries of a list; 0 where the sender cut it.
+    truncated_sizes: tuple[int, ...]
     attributes: dict[str, str]
     resource: dict[str, str]
     events: tuple[Event, ...]
     links: tuple[Link, ...]
+
+    @property
+    def cuts(self) -> list[tuple[str, int]]:
+        """What was cut at a cap, by name, with its original size; spans of before sizes were kept have 0."""
+        sizes = self.truncated_sizes or (0,) * len(self.truncated)
+        return list(zip(self.truncated, sizes, strict=True))
 
     @property
     def input_messages(self) -> tuple[Message, ...]:
@@ -180,7 +189,7 @@ SELECT
     model_active_params_b, model_quantization, model_bits, model_format, adapter, cache_read_tokens,
     cache_write_tokens, reasoning_tokens, usage_counted, input_cost, output_cost, cache_read_cost, cache_write_cost,
     reported_cost, cost_source, queue_ns, prefill_ns, decode_ns, finish_reason, response_id, tags, prompt_name,
-    prompt_version, input, output, documents, truncated, attributes, resource,
+    prompt_version, input, output, documents, truncated, truncated_sizes, attributes, resource, contents,
     arrayMap(t -> toUnixTimestamp64Nano(t), events.time) AS event_times, events.name AS event_names,
     events.attributes AS event_attributes,
     links.trace_id AS link_traces, links.span_id AS link_spans, links.attributes AS link_attributes
@@ -243,9 +252,10 @@ def get_span(project_id: int, trace_id: str, span_id: str) -> SpanDetail | None:
     if not rows:
         return None
     row = rows[0]
+    contents.restore(project_id, rows, ("input", "output", "documents", "attributes", "event_attributes"))
     events = zip(row.pop("event_times"), row.pop("event_names"), row.pop("event_attributes"), strict=True)
     links = zip(row.pop("link_traces"), row.pop("link_spans"), row.pop("link_attributes"), strict=True)
-    for name in ("tags", "truncated", "gpu_uuids"):
+    for name in ("tags", "truncated", "truncated_sizes", "gpu_uuids"):
         row[name] = tuple(row[name])
     if not row["input"] and not row["output"]:
         row |= _content_of_logs(project_id, row)
@@ -265,8 +275,8 @@ def _content_of_logs(project_id: int, row: dict[str, Any]) -> dict[str, str]:
         "limit": _MAX_EVENTS,
     }
     rows = client.query(project_id, EVENTS_OF_SPAN, parameters, tag="spans.log_events")
-    content = content_of_events(log_event(**event) for event in rows)
-    return {field.name: text for field in fields(content) if (text := getattr(content, field.name))}
+    said = content_of_events(log_event(**event) for event in rows)
+    return {field.name: text for field in fields(said) if (text := getattr(said, field.name))}
 
 
 def _row(row: dict[str, Any]) -> SpanRow:

@@ -1,0 +1,48 @@
+"""Blobs in a folder of this machine."""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
+
+
+class DurableFolder(FileSystemStorage):
+    """Django's folder, but a saved file survives loss of power, is there as a whole or not at all, and replaces itself.
+
+    A name is made of the content (store.py), so that whoever writes it again writes the same bytes.
+    """
+
+    def _save(self, name: str, content: File[bytes]) -> str:
+        path = Path(self.path(name))
+        self._make(path.parent)
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            with draft.open("xb") as file:
+                for chunk in content.chunks():
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+        return name
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder and those above it, each durably in the one above."""
+        if folder.is_dir():
+            return
+        self._make(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
