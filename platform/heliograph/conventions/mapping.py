@@ -17,14 +17,14 @@ CACHE_ENTRIES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class ProjectMapping:
     """A table and the revision of the rules in it, 0 without any."""
 
     revision: int
     index: Index
 
 
-BUILT_IN = Mapping(0, INDEX)
+BUILT_IN = ProjectMapping(0, INDEX)
 
 
 class Mappings:
@@ -32,9 +32,9 @@ class Mappings:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[int, tuple[float, Mapping]] = {}
+        self._known: dict[int, tuple[float, ProjectMapping]] = {}
 
-    def of(self, project_id: int) -> Mapping:
+    def of(self, project_id: int) -> ProjectMapping:
         """Return the mapping in force. Raises django.db.Error where it is not known and the database is away."""
         expires, known = self._known.get(project_id, (0.0, BUILT_IN))
         if expires >= time.monotonic():
@@ -44,7 +44,7 @@ class Mappings:
             latest = Ruleset.latest(project_id)
         finally:
             close_old_connections()
-        found = Mapping(latest.revision, latest.index) if latest else BUILT_IN
+        found = ProjectMapping(latest.revision, latest.index) if latest else BUILT_IN
         with self._lock:
             if len(self._known) >= CACHE_ENTRIES:
                 self._known.clear()

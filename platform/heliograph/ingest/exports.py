@@ -5,15 +5,22 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from django.conf import settings
+from django.db import Error as DatabaseError
 
 from collectors.otlp import traces
 from collectors.otlp.errors import Malformed
 from heliograph.blobs.store import gone_on
+from heliograph.conventions.mapping import BUILT_IN, Mappings, ProjectMapping
 from heliograph.ingest.bodies import decompress
 from heliograph.ingest.longtexts import NONE as NO_TEXTS
 from heliograph.ingest.longtexts import LongTexts, split
-from heliograph.ingest.refusals import MalformedBody
+from heliograph.ingest.refusals import Busy, MalformedBody
+from heliograph.ingest.rules import apply_rules, rules_in_force
 from heliograph.ingest.signals import LIMITS, SIGNALS, ContentType, Decoded
+from heliograph.rules.project import NO_RULES, ProjectRules
+
+# One for all threads that decode, the replayer's too: what was spooled is decoded by the rules of its replay.
+MAPPINGS = Mappings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,9 @@ class Batch:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     # The blob store is away: the request has to wait in the spool.
     lacks_blobs: bool = False
+    # Items that a head sampling rule left out, and those of which a redaction rule blanked something.
+    sampled: int = 0
+    redacted: int = 0
 
     @property
     def blobs_until(self) -> str:
@@ -55,30 +65,52 @@ class Batch:
         return gone_on(self.export.received_ns, self.export.retention_days).isoformat()
 
 
-def decode(export: Export) -> Batch:
+def decode_by_rules(export: Export) -> Batch:
+    """As `decode`, by the rules that are in force in the export's project.
+
+    Raises Busy too, where these cannot be read.
+    """
+    rules = rules_in_force(export.project_id) if export.signal != "metrics" else NO_RULES
+    if export.signal != "traces":
+        return decode(export, rules=rules)
+    try:
+        mapping = MAPPINGS.of(export.project_id)
+    except DatabaseError as error:
+        raise Busy("The project's mapping rules cannot be read: the metadata database does not answer.") from error
+    return decode(export, mapping, rules)
+
+
+def decode(export: Export, mapping: ProjectMapping = BUILT_IN, rules: ProjectRules = NO_RULES) -> Batch:
     """Decompress and decode an export.
 
     Raises a Refusal: UnsupportedEncoding, MalformedBody or TooLarge.
     """
     body = decompress(export.body, export.content_encoding, settings.MAX_DECOMPRESSED_BYTES)
     try:
-        decoded = _decode(export, body)
+        decoded = _decode(export, body, mapping)
     except Malformed as error:
         raise MalformedBody(f"Malformed {export.signal} request: {error}.") from error
+    # Before anything is taken out of the rows: what a rule blanks must not be kept elsewhere.
+    decoded, sampled, redacted = apply_rules(decoded, rules, mapping.index)
     if not isinstance(decoded, traces.DecodedSpans):
-        return Batch(export, decoded, len(body))
+        return Batch(export, decoded, len(body), sampled=sampled, redacted=redacted)
+    # By which rules the fields were filled, so that it can be shown, and told from spans of an older revision.
+    decoded.columns["mapping_revision"] = [mapping.revision] * decoded.accepted
     # Last of all that touches the texts: from here on they are references.
     texts = split(decoded.columns, decoded.long_rows, export.project_id, export.retention_days)
-    return Batch(export, decoded, len(body), texts, decoded.blobs)
+    return Batch(export, decoded, len(body), texts, decoded.blobs, sampled=sampled, redacted=redacted)
 
 
-def _decode(export: Export, body: bytes) -> Decoded:
+def _decode(export: Export, body: bytes, mapping: ProjectMapping) -> Decoded:
     content_type = cast(ContentType, export.content_type)
     if export.signal != "traces":
-        return SIGNALS[export.signal].decode(
-            body, content_type=content_type, limits=LIMITS, now_ns=export.received_ns
-        )
+        return SIGNALS[export.signal].decode(body, content_type=content_type, limits=LIMITS, now_ns=export.received_ns)
     until = gone_on(export.received_ns, export.retention_days).isoformat()
     return traces.decode(
-        body, content_type=content_type, limits=LIMITS, now_ns=export.received_ns, blobs_until=until
+        body,
+        content_type=content_type,
+        limits=LIMITS,
+        now_ns=export.received_ns,
+        blobs_until=until,
+        index=mapping.index,
     )

@@ -17,7 +17,7 @@ from heliograph.ingest import ledger
 from heliograph.ingest.auth import KeyRing, Tenant
 from heliograph.ingest.commit import Committer
 from heliograph.ingest.dead_letters import DeadLetters
-from heliograph.ingest.exports import Batch, Export, decode
+from heliograph.ingest.exports import Batch, Export, decode_by_rules
 from heliograph.ingest.gate import StoreGate
 from heliograph.ingest.ledger import Ledger
 from heliograph.ingest.quota import Meter
@@ -112,7 +112,7 @@ class Pipeline:
         """
         try:
             with self._meter.permit(tenant, len(export.body)) as permit:
-                batch = await asyncio.get_running_loop().run_in_executor(self._decoders, decode, export)
+                batch = await asyncio.get_running_loop().run_in_executor(self._decoders, decode_by_rules, export)
                 share.take(batch.size)
                 if batch.blobs:
                     batch = await self._keep_blobs(batch)
@@ -176,11 +176,16 @@ def count_acknowledged(export: Export, batch: Batch, outcome: str) -> None:
     """Count a request that was stored, spooled or empty."""
     attributes = {metrics.SIGNAL: export.signal}
     metrics.ingest_requests.add(1, attributes | {metrics.OUTCOME: outcome})
-    metrics.ingest_accepted.add(batch.decoded.accepted, attributes)
+    metrics.ingest_accepted.add(batch.decoded.accepted + batch.sampled, attributes)
+    metrics.ingest_sampled.add(batch.sampled, attributes)
+    metrics.ingest_redacted.add(batch.redacted, attributes)
     whose = (export.project_id, export.key_id, export.signal)
     ledger.count(*whose, "requests")
     ledger.count(*whose, "bytes", len(export.body))
-    ledger.count(*whose, "accepted", batch.decoded.accepted)
+    # What a rule leaves out was taken from the sender, and then not kept.
+    ledger.count(*whose, "accepted", batch.decoded.accepted + batch.sampled)
+    ledger.count(*whose, "sampled", batch.sampled)
+    ledger.count(*whose, "redacted", batch.redacted)
     for reason, count in batch.decoded.rejected.items():
         metrics.ingest_rejected.add(count, attributes | {metrics.REASON: reason})
         ledger.count(*whose, "rejected", count, reason)

@@ -11,9 +11,9 @@ from heliograph.clickhouse.errors import StoreError
 from heliograph.ingest import ledger
 from heliograph.ingest.commit import Committer
 from heliograph.ingest.dead_letters import DeadLetters
-from heliograph.ingest.exports import Batch, Export, decode
+from heliograph.ingest.exports import Batch, Export, decode_by_rules
 from heliograph.ingest.gate import StoreGate, is_away
-from heliograph.ingest.refusals import Refusal
+from heliograph.ingest.refusals import Busy, Refusal
 from heliograph.ingest.signals import SIGNALS
 from heliograph.ingest.spool import Spool, SpooledGroup
 
@@ -89,7 +89,9 @@ class Replayer:
         batches = []
         for export in group.exports:
             try:
-                batches.append(decode(export))
+                batches.append(decode_by_rules(export))
+            except Busy:  # the project's rules cannot be read now: the file stays, and is tried again
+                raise
             except Refusal as refusal:  # it was readable when it was acknowledged: the decoder changed, or a cap
                 self._set_aside(export, refusal.message, refusal.reason, export.items)
         return batches
@@ -113,6 +115,9 @@ class Replayer:
         for batch in batches:
             export = batch.export
             ledger.count(export.project_id, export.key_id, export.signal, "replayed", _items(batch))
+            # A sampling rule that came after the request was spooled.
+            left_out = max(_items(batch) - batch.decoded.accepted, 0)
+            ledger.count(export.project_id, export.key_id, export.signal, "sampled", left_out)
 
     def _set_aside(self, export: Export, message: str, reason: str, items: int) -> None:
         log.error("a spooled request of project %s is set aside: %s", export.project_id, message)
