@@ -5,6 +5,7 @@ from typing import Any
 from collectors.otlp.columns import SPAN_COLUMNS
 from collectors.semconv.content import content_of
 from collectors.semconv.dialects import INDEX
+from collectors.semconv.table import Index
 from heliograph.rules.redaction import Action, KeyRule, Pass, Redactor, label_of
 
 Columns = dict[str, list[Any]]
@@ -31,7 +32,7 @@ _COLUMN_OF_FIELD = {
 _BLANKABLE = frozenset({*_TEXTS, "tool_name", "prompt_name", "tags"})
 
 
-def redact_spans(columns: Columns, redactor: Redactor) -> int:
+def redact_spans(columns: Columns, redactor: Redactor, index: Index = INDEX) -> int:
     """Blank the spans of one request in place, add the column `redacted`, return how many spans were changed.
 
     A key rule takes an attribute, and what was read out of it: the column of its meaning, and every copy of its value.
@@ -47,7 +48,7 @@ def redact_spans(columns: Columns, redactor: Redactor) -> int:
             columns["attributes"][place] = new
             found.update((f"{rule}: attributes", None) for rule in rules)
             for key, rule in taken.items():
-                _take_column(columns, place, key, attributes[key], rule, redactor, found)
+                _take_column(columns, place, index, key, attributes[key], rule, redactor, found)
         for name in _TEXTS:
             text = columns[name][place]
             if text:
@@ -83,10 +84,17 @@ def redact_logs(columns: Columns, redactor: Redactor) -> int:
 
 
 def _take_column(
-    columns: Columns, place: int, key: str, value: str, rule: KeyRule, redactor: Redactor, found: dict[str, None]
+    columns: Columns,
+    place: int,
+    index: Index,
+    key: str,
+    value: str,
+    rule: KeyRule,
+    redactor: Redactor,
+    found: dict[str, None],
 ) -> None:
     """Blank the columns that hold what a taken attribute said."""
-    hit = INDEX.learn(key)
+    hit = index.learn(key)
     meant = {_COLUMN_OF_FIELD.get(hit.field, "")} if hit else set()
     if hit and hit.field == "several":  # an object with several fields in it
         meant = {"input", "output", "user_id", "session_id"}

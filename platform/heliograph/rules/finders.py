@@ -3,6 +3,7 @@
 A find is characters [start, end) of a text and a label for the token that takes their place.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
@@ -33,6 +34,7 @@ BUILT_IN: dict[str, str] = {
     "street_address": "Street addresses",
 }
 DEFAULT_KINDS = ("email", "credit_card", "iban", "secret", "phone", "ip")
+_NOT_LABEL = re.compile(r"[^a-z_.-]+")
 _TYPES = {
     "email": "EMAIL_ADDRESS",
     "credit_card": "CREDIT_CARD",
@@ -104,6 +106,11 @@ def built_in(kinds: Sequence[str]) -> Finder:
     return Finder(find, lambda text: any_sign(text) is not None or "\\u" in text or "\\/" in text)
 
 
+def label_of(text: str) -> str:
+    """Return a text as the label of a token: lower-case letters, dots, dashes, underscores; at most 40."""
+    return _NOT_LABEL.sub("_", text.lower()).strip("_.-")[:40].rstrip("_.-") or "value"
+
+
 def expression(pattern: str, label: str) -> Finder:
     """Return a finder of a regular expression, in RE2's syntax: its time is linear in the text whatever it says.
 
@@ -111,7 +118,7 @@ def expression(pattern: str, label: str) -> Finder:
     """
     if not pattern or len(pattern) > MAX_REGEX_CHARACTERS:
         raise UnusableRuleError(f"A pattern has 1 to {MAX_REGEX_CHARACTERS} characters.")
-    compiled = _compiled(pattern)
+    compiled, label = _compiled(pattern), label_of(label)
     if compiled.search("") is not None:
         raise UnusableRuleError("This pattern matches the empty text; write + for * so that it needs a character.")
 

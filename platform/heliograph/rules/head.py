@@ -66,13 +66,14 @@ def is_kept(trace_id: str, rate: float, trace_state: str = "") -> bool:
     return rate >= 1.0 or randomness(trace_id, trace_state) >= threshold_of(rate)
 
 
-def sample_spans(columns: Columns, rules: Sequence[HeadRule]) -> tuple[Columns, int]:
-    """Return the spans that the first fitting rule keeps, with the column `adjusted_count`, and how many were left out.
+def sample_spans(columns: Columns, rules: Sequence[HeadRule]) -> tuple[Columns, list[int]]:
+    """Return the spans that the first fitting rule keeps, with the column `adjusted_count`, and which were left out.
 
     The adjusted count says for how many spans one stands: 1 / rate.
     """
     thresholds: dict[tuple[str, str], int] = {}
     kept: list[int] = []
+    dropped: list[int] = []
     counts: list[float] = []
     rows = zip(columns["service"], columns["environment"], columns["trace_id"], columns["trace_state"], strict=True)
     for place, (service, environment, trace_id, trace_state) in enumerate(rows):
@@ -81,10 +82,10 @@ def sample_spans(columns: Columns, rules: Sequence[HeadRule]) -> tuple[Columns, 
             rate = next((rule.rate for rule in rules if rule.fits(service, environment)), 1.0)
             threshold = thresholds[service, environment] = threshold_of(rate)
         if threshold and randomness(trace_id, trace_state) < threshold:
+            dropped.append(place)
             continue
         kept.append(place)
         counts.append(RANDOM_VALUES / (RANDOM_VALUES - max(threshold, threshold_of_sender(trace_state))))
-    dropped = len(columns["trace_id"]) - len(kept)
     if dropped:
         columns = {name: [values[place] for place in kept] for name, values in columns.items()}
     return columns | {ADJUSTED_COUNT: counts}, dropped

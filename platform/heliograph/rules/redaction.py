@@ -16,15 +16,13 @@ from fnmatch import translate
 from typing import Any
 
 from collectors.text import to_json
-from heliograph.rules.finders import Find, Finder
+from heliograph.rules.finders import Find, Finder, label_of
 
 # Rounds of searching one text: a replacement may bring a find to light that stood next to it.
 _MAX_ROUNDS = 8
 # JSON inside a string inside JSON: tool calls do this two or three times.
 _MAX_NESTING = 8
-# Shorter texts hold nothing that any built-in kind finds, and a person's own expression may.
 _TOKEN = re.compile(r"\[redacted:[a-z][a-z_.-]{0,39}\]|\[hashed:[a-z][a-z_.-]{0,39}:[0-9a-f]{16}\]")
-_NOT_LABEL = re.compile(r"[^a-z_.-]+")
 # In JSON that was cut in the middle, an escape is blanked by spaces before the search: offsets stay as they are.
 _ESCAPE = re.compile(r"\\+(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 # Texts of one request that are remembered: a conversation says the same again in every span.
@@ -68,11 +66,6 @@ class Hit:
     rule: str
     text: str
     replacement: str
-
-
-def label_of(text: str) -> str:
-    """Return a text as the label of a token: lower-case letters, dots, dashes, underscores; at most 40."""
-    return _NOT_LABEL.sub("_", text.lower()).strip("_.-")[:40].rstrip("_.-") or "value"
 
 
 class Redactor:
