@@ -77,7 +77,7 @@ def read_page(body: bytes, content_type: str = "", limits: PageLimits | None = N
     lines = _bounded_lines(text, page, limits)
     if content_type.partition(";")[0].strip().lower() == OPENMETRICS:
         try:
-            _take(read_openmetrics("\n".join(lines) + "\n"), page, limits)  # type: ignore[no-untyped-call]
+            _take(read_openmetrics("\n".join(lines).rstrip("\n") + "\n"), page, limits)  # type: ignore[no-untyped-call]
         except _UNREADABLE as error:
             page.families.clear()
             page.samples = 0
@@ -126,6 +126,7 @@ def _readable(lines: list[str], page: Page, limits: PageLimits) -> Iterator[str]
 def _take(families: Iterable[Metric], page: Page, limits: PageLimits) -> None:
     for family in families:
         kept = []
+        offered = len(family.samples)
         for sample in family.samples:
             if page.samples >= limits.max_samples:
                 page.add_error(0, f"more than {limits.max_samples} samples; the rest is left out", limits)
@@ -146,7 +147,7 @@ def _take(families: Iterable[Metric], page: Page, limits: PageLimits) -> None:
         family.samples = kept
         if kept:
             page.families.append(family)
-        if page.samples >= limits.max_samples:
+        if len(kept) < offered and page.samples >= limits.max_samples:
             return
 
 

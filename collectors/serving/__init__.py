@@ -35,6 +35,12 @@ def detect(names: Iterable[str]) -> Engine | None:
     return next((engine for name in names if (engine := engine_of(name)) is not None), None)
 
 
+def spellings(name: str) -> tuple[str, ...]:
+    """Return how a metric may be spelled where it came by OTLP: without `_total`, and with `_` for `:`."""
+    plain = name.removesuffix("_total")
+    return tuple(dict.fromkeys((name, plain, name.replace(":", "_"), plain.replace(":", "_"))))
+
+
 def version_of(text: str) -> Version | None:
     """Return a version as numbers, `0.11.2rc1` as (0, 11, 2); None where it begins with none."""
     match = _NUMBERS.match(text.strip())

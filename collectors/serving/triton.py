@@ -66,7 +66,7 @@ TRTLLM = Engine(
     name="trtllm",
     title="TensorRT-LLM",
     prefixes=("trtllm_",),
-    names=frozenset(_SERVED),
+    names=frozenset({*_SERVED, "request_success_total"}),
     ways={
         "e2e": _either(_SERVED[0]),
         "ttft": _either(_SERVED[1]),

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from heliograph.query import evaluation, facets, gpu, metrics, overview, scores, spans, traces
+from heliograph.query import evaluation, facets, gpu, metrics, overview, scores, serving, spans, traces
 from heliograph.query.filters import RollupFilter, ScoreBound
 from heliograph.query.scores import Score, ScoreFilter
 from tests.query.rows import HOUR, at, llm, new_trace_id, point, span, spans_in_hour, store_rows, store_spans
@@ -15,7 +15,7 @@ from tests.query.rows import HOUR, at, llm, new_trace_id, point, span, spans_in_
 pytestmark = pytest.mark.usefixtures("store")
 
 Ask = Callable[[int, str, str], object]
-MODULES = (evaluation, facets, gpu, metrics, overview, scores, spans, traces)
+MODULES = (evaluation, facets, gpu, metrics, overview, scores, serving, spans, traces)
 QUESTIONS: dict[Callable[..., object], Ask] = {
     evaluation.spans_to_evaluate: lambda project, *_: evaluation.spans_to_evaluate(
         project, evaluation.Watermark(0), datetime.now(UTC) + timedelta(minutes=1)
@@ -45,6 +45,8 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
     scores.total: lambda project, *_: scores.total(project, _GROUNDED).scored,
     scores.distribution: lambda project, *_: scores.distribution(project, _GROUNDED),
     scores.worst: lambda project, *_: scores.worst(project, _GROUNDED),
+    serving.instances: lambda project, *_: serving.instances(project, HOUR),
+    serving.canonical: lambda project, *_: serving.canonical(project, HOUR),
     spans.list_spans: lambda project, *_: spans.list_spans(project, spans_in_hour()).items,
     spans.get_span: spans.get_span,
     spans.spans_of_trace: lambda project, trace_id, _: spans.spans_of_trace(
@@ -83,6 +85,7 @@ def world(project_id: int) -> tuple[int, str, str]:
     ]
     scores.write_scores(project_id, judged, 90)
     store_rows(project_id, "metric_points", [point(gpu.UTILIZATION, 1, 0.5, host="node", gpu_uuid="GPU")])
+    store_rows(project_id, "metric_points", [point("vllm:num_requests_running", 1, 2.0)])
     _SUMMARIES[trace_id] = traces.summaries(project_id, [trace_id])[trace_id]
     return project_id, trace_id, call["span_id"]
 

@@ -11,6 +11,7 @@
 | `scores` | `of_trace`, `series`, `by_group`, `distribution`, `worst`, `names`, `list_scores`, `write_scores` |
 | `metrics` | `query_metric`, `names`: OTLP metrics as series |
 | `gpu` | `of_trace`: the GPUs that served a trace, during its time |
+| `serving` | `instances`, `canonical`: engines that serve models, by one set of metrics |
 | `evaluation` | `spans_to_evaluate`, `texts`, `paired_scores`: what the evaluators read |
 | `messages` | `parse_messages`, `parse_documents`, `text_of`: the stored JSON of a conversation |
 

@@ -73,9 +73,10 @@ ORDER BY labels, start_s
 LIMIT %(limit)s
 """
 
+# A start equal to the point's own time is an unknown one, and tells of no restart.
 CUMULATIVE_STEPS = """
     SELECT labels, series, intDiv(toUnixTimestamp(time), %(step_s)s) * %(step_s)s AS start_s,
-        if(value < before OR start_time > time_before, value, value - before) AS counted,
+        if(value < before OR (start_time > time_before AND start_time < time), value, value - before) AS counted,
         (toUnixTimestamp64Nano(time) - toUnixTimestamp64Nano(time_before)) / 1e9 AS seconds
     FROM (
         SELECT {labels} AS labels, series, time, start_time, {value} AS value,
