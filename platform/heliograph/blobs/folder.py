@@ -14,7 +14,7 @@ class DurableFolder(FileSystemStorage):
     A name is made of the content (store.py), so that whoever writes it again writes the same bytes.
     """
 
-    def _save(self, name: str, content: File[bytes]) -> str:
+    def _save(self, name: str, content: "File[bytes]") -> str:
         path = Path(self.path(name))
         self._make(path.parent)
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

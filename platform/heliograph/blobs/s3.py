@@ -19,11 +19,11 @@ class Bucket(S3Storage):  # type: ignore[misc]  # see above
     def __init__(self, **options: Any) -> None:
         super().__init__(client_config=_CONFIG, **options)
 
-    def _open(self, name: str, mode: str = "rb") -> File[bytes]:
+    def _open(self, name: str, mode: str = "rb") -> "File[bytes]":
         with _as_os_errors():
             return super()._open(name, mode)  # type: ignore[no-any-return]
 
-    def _save(self, name: str, content: File[bytes]) -> str:
+    def _save(self, name: str, content: "File[bytes]") -> str:
         with _as_os_errors():
             return super()._save(name, content)  # type: ignore[no-any-return]
 

@@ -43,7 +43,7 @@ def keep(project_id: int, until: str, blobs: Mapping[str, bytes]) -> None:
             raise BlobsAwayError(f"a blob of project {project_id} cannot be written: {error}") from error
 
 
-def read(project_id: int, until: str, digest: str) -> File[bytes] | None:
+def read(project_id: int, until: str, digest: str) -> "File[bytes] | None":
     """Return a blob opened for reading, or None where the project has none such. Raises BlobsAwayError."""
     try:
         return _storage().open(_name(project_id, until, digest))
