@@ -139,6 +139,19 @@ EVALUATOR_DEVICE = env.choice("HELIOGRAPH_EVALUATOR_DEVICE", "auto", ("auto", "c
 # How often new spans are looked for; a verdict is wanted within a minute or so of the answer.
 EVALUATION_INTERVAL_SECONDS = env.integer("HELIOGRAPH_EVALUATION_INTERVAL_SECONDS", 30, minimum=1, maximum=86_400)
 
+# --- What requests cost of the GPUs -------------------------------------------------------------------------------
+# The attribute of a span or of its resource that names the tenant a request was for.
+TENANT_ATTRIBUTE = env.text("HELIOGRAPH_TENANT_ATTRIBUTE") or "tenant.id"
+# A trace is complete when its root has ended, nothing is missing, and nothing came for so long. Senders export every
+# five seconds by default, and a commit takes its time stamp a moment before it is visible.
+TRACE_QUIET_SECONDS = env.integer("HELIOGRAPH_TRACE_QUIET_SECONDS", 10, minimum=1, maximum=3600)
+# Whoever waits for a complete trace waits so long after its latest span: some traces never end.
+TRACE_MAX_WAIT_SECONDS = env.integer("HELIOGRAPH_TRACE_MAX_WAIT_SECONDS", 300, minimum=1, maximum=86_400)
+# How often tail sampling removes spans: each removal rewrites small parts, so it is done for many traces at once.
+TAIL_SAMPLING_INTERVAL_SECONDS = env.integer(
+    "HELIOGRAPH_TAIL_SAMPLING_INTERVAL_SECONDS", 300, minimum=10, maximum=86_400
+)
+
 # --- Celery ------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or "filesystem://"
 if CELERY_BROKER_URL == "filesystem://":
@@ -160,6 +173,11 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
+    "attribution": {
+        "task": "heliograph.evals.tasks.share_out_gpus",
+        "schedule": 60.0,  # it works by the minute
+        "options": {"expires": 60},
+    },
     # A day on which blobs expire is a Monday; the task finds nothing to do on the others.
     "blobs": {
         "task": "heliograph.blobs.tasks.remove_expired_blobs",
@@ -171,6 +189,13 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": float(EVALUATION_INTERVAL_SECONDS),
         # A beat that catches up after a pause must not queue the same look-up a hundred times.
         "options": {"expires": EVALUATION_INTERVAL_SECONDS},
+    },
+    # Finds jobs whose message was lost or whose worker was killed.
+    "remap": {"task": "heliograph.remap.tasks.work_off", "schedule": 30.0, "options": {"expires": 30}},
+    "tail-sampling": {
+        "task": "heliograph.evals.tasks.sample_tails",
+        "schedule": float(TAIL_SAMPLING_INTERVAL_SECONDS),
+        "options": {"expires": TAIL_SAMPLING_INTERVAL_SECONDS},
     },
     # Hourly, and once a day each by what the database knows: a message that was lost costs an hour, not a day.
     "drift": {"task": "heliograph.evals.tasks.check_drift_daily", "schedule": 3_600.0, "options": {"expires": 3_600}},

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from decimal import Decimal
 from typing import Self
 
 from django.conf import settings
@@ -134,3 +135,26 @@ class ApiKey(IngestLimits):
         """Close the key at once; ingest processes forget it within their cache time."""
         self.revoked_at = timezone.now()
         self.save(update_fields=["revoked_at"])
+
+
+class GpuPrice(models.Model):
+    """What a GPU of a project costs from a moment on, until the next price. A project without one has unknown costs."""
+
+    # Prices change some times a year.
+    MOST = 200
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="gpu_prices")
+    valid_from = models.DateTimeField()
+    usd_per_gpu_hour = models.DecimalField(max_digits=12, decimal_places=6)
+    usd_per_kwh = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, help_text="Empty where the hour includes the power."
+    )
+    pue = models.DecimalField(max_digits=5, decimal_places=3, default=Decimal(1))
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-valid_from"]
+        constraints = [models.UniqueConstraint(fields=["project", "valid_from"], name="one_gpu_price_at_a_time")]
+
+    def __str__(self) -> str:
+        return f"{self.usd_per_gpu_hour} USD per GPU-hour from {self.valid_from:%Y-%m-%d %H:%M}"

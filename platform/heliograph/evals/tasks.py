@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from heliograph.accounts.models import Project
 from heliograph.clickhouse import errors
-from heliograph.evals import drift, groundedness, regression
+from heliograph.evals import attribution, drift, groundedness, regression
 from heliograph.evals.models import Run
 from heliograph.evals.queue import wake_worker
 from heliograph.query.facets import facets
@@ -72,6 +72,18 @@ def work_off_checks() -> None:
     """Run the queued drift and regression checks, oldest first, and let other work have its turn in between."""
     if _work_off(CHECKS_SECONDS):
         wake_worker()
+
+
+@shared_task
+def share_out_gpus() -> None:
+    """Share out the time and energy of every project's GPUs over its requests."""
+    for project in Project.objects.all():
+        try:
+            attribution.attribute(project)
+        except errors.StoreError:
+            logger.warning("GPU use of %s waits for the store", project.slug, exc_info=True)
+        except Exception:  # a fault in one project's data must not stop the others; its marks stay where they were
+            logger.exception("GPU use of %s failed", project.slug)
 
 
 def _work_off(seconds: float) -> bool:

@@ -74,8 +74,12 @@ def judge(evidence: Evidence) -> Verdict:
     summary = f"Slower than usual: {'; '.join(slow)} (median of {usual.calls:,} calls in the hour before)."
     if not findings:
         summary += " No cause found in what is known."
-    outcome = "explained" if findings else "unexplained"
-    return Verdict(outcome=outcome, summary=summary, findings=tuple(findings), missing=evidence.missing)
+    return Verdict(
+        outcome="explained" if findings else "unexplained",
+        summary=summary,
+        findings=tuple(findings),
+        missing=evidence.missing,
+    )
 
 
 def is_up(value: float | None, usual: Usual | None) -> bool | None:

@@ -1,0 +1,320 @@
+"""What requests cost of the GPUs: seconds, joules and USD, by request, user, tenant, adapter, model and more.
+
+- `by_dimension(project_id, range, dimension, prices, *, limit=100) -> Attribution`
+- `of_span(project_id, trace_id, span_id, start_ns, end_ns, prices) -> SpanCost | None`
+
+Shares are worked out by the job in `heliograph.evals.attribution`, by the minute; prices are applied when asked, so
+that one that is entered late holds for the time from which it is valid. What has no price is null, and counted. Calls
+of priced APIs stand beside them with the cost that was worked out at their own time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal, get_args
+
+from heliograph.clickhouse import client
+from heliograph.query.filters import InvalidFilterError, TimeRange, from_ns, put
+from heliograph.query.placement import MODEL_KINDS
+
+Dimension = Literal["user", "tenant", "adapter", "model", "service", "gpu", "host", "request"]
+# A month of a request in each second is 2.6 million rows; longer ranges are asked for in parts.
+MAX_RANGE = timedelta(days=31)
+MAX_GROUPS = 1_000
+# Prices change some times a year.
+MAX_PRICES = 500
+_JOULES_PER_KWH = Decimal(3_600_000)
+_SECONDS_PER_HOUR = Decimal(3_600)
+_CENT_FRACTION = Decimal("0.000000000001")
+_LAST_SECOND = 2**32 - 1
+
+_COLUMNS: Mapping[str, str] = {
+    "user": "user_id",
+    "tenant": "tenant",
+    "adapter": "adapter",
+    "model": "model",
+    "service": "service",
+    "gpu": "gpu_uuid",
+    "host": "host",
+    "request": "if(span_id = '', '', concat(trace_id, '/', span_id))",
+}
+# What a priced API's span itself says; it ran on no GPU of ours.
+_API_COLUMNS: Mapping[str, str] = {
+    "user": "user_id",
+    "tenant": "if(attributes[%(tenant_key)s] != '', attributes[%(tenant_key)s], resource[%(tenant_key)s])",
+    "adapter": "adapter",
+    "model": "model",
+    "service": "service",
+    "request": "concat(trace_id, '/', span_id)",
+}
+
+_COMMITTED = """
+    project_id = %(project_id)s AND minute >= toDateTime(%(start_s)s, 'UTC') AND minute < toDateTime(%(end_s)s, 'UTC')
+    AND (minute, gpu_uuid, version) IN (
+        SELECT minute, gpu_uuid, max(version)
+        FROM attribution_windows
+        WHERE project_id = %(project_id)s
+            AND minute >= toDateTime(%(start_s)s, 'UTC') AND minute < toDateTime(%(end_s)s, 'UTC')
+        GROUP BY minute, gpu_uuid
+    )"""
+
+BY_DIMENSION = """
+SELECT
+    {key} AS key, span_id = '' AS is_idle, length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period,
+    sum(gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
+    sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
+    uniqExact(trace_id, span_id) AS requests
+FROM attributions AS a
+WHERE {committed}
+GROUP BY key, is_idle, period
+ORDER BY sum(gpu_seconds) DESC, key
+LIMIT %(limit)s
+"""
+
+OF_SPAN = """
+SELECT
+    length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period, gpu_uuid,
+    sum(gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
+    sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
+    uniqExact(trace_id, span_id) AS requests
+FROM attributions AS a
+WHERE {committed} AND trace_id = %(trace_id)s AND has(span_ids, %(span_id)s)
+GROUP BY period, gpu_uuid
+ORDER BY gpu_uuid, period
+LIMIT 10000
+"""
+
+WINDOWS = """
+SELECT sum(w.joules) AS joules, sum(w.covered_seconds) AS covered_seconds, count() AS windows,
+    max(minute) AS latest, groupUniqArray(10)(weights) AS weights
+FROM attribution_windows AS w FINAL
+WHERE project_id = %(project_id)s
+    AND minute >= toDateTime(%(start_s)s, 'UTC') AND minute < toDateTime(%(end_s)s, 'UTC')
+"""
+
+UNPLACED = """
+SELECT reason, sum(u.spans) AS spans
+FROM attribution_unplaced AS u FINAL
+WHERE project_id = %(project_id)s
+    AND minute >= toDateTime(%(start_s)s, 'UTC') AND minute < toDateTime(%(end_s)s, 'UTC')
+GROUP BY reason HAVING spans > 0
+ORDER BY spans DESC
+"""
+
+API_COSTS = """
+SELECT {key} AS key, sum(s.cost) AS usd, count() AS calls, countIf(s.cost IS NULL) AS unpriced
+FROM spans AS s
+WHERE s.project_id = %(project_id)s AND s.kind IN %(kinds)s AND s.usage_counted
+    AND s.start_time >= toDateTime64(%(start_s)s, 9, 'UTC') AND s.start_time < toDateTime64(%(end_s)s, 9, 'UTC')
+    AND (s.input_tokens > 0 OR s.output_tokens > 0)
+    AND (s.trace_id, s.span_id) NOT IN (
+        SELECT trace_id, arrayJoin(span_ids) FROM attributions WHERE {committed}
+    )
+GROUP BY key
+ORDER BY usd DESC, calls DESC, key
+LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a GPU costs from `valid_from` on, until the next price: USD per GPU-hour, and per kWh times PUE.
+
+    `usd_per_kwh` is None where the hour's price includes the power; `usd_per_gpu_hour` where it is not known.
+    """
+
+    valid_from: datetime
+    usd_per_gpu_hour: Decimal | None
+    usd_per_kwh: Decimal | None = None
+    pue: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """A share of the GPUs.
+
+    `joules` is None where no energy was metered at all; the bounds are the estimate's own. `usd` is None where no price
+    is known for any of it; `unpriced_gpu_seconds` and `unmetered_gpu_seconds` say how much of it the others leave out.
+    """
+
+    gpu_seconds: float
+    joules: float | None
+    joules_low: float | None
+    joules_high: float | None
+    unmetered_gpu_seconds: float
+    usd: Decimal | None
+    usd_low: Decimal | None
+    usd_high: Decimal | None
+    unpriced_gpu_seconds: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One value of a dimension ('' where it is not known): its share of the GPUs, and its calls of other models.
+
+    `api_usd` is None where none of these has a price; `api_unpriced` counts those without.
+    """
+
+    key: str
+    gpu: Cost | None
+    api_calls: int
+    api_usd: Decimal | None
+    api_unpriced: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """The answer: groups by GPU-seconds, idle apart, and what they add up to.
+
+    `counter_joules` is what the energy counters rose by; groups and idle add up to it, to rounding, where `is_cut` is
+    false. `unplaced` are model calls that were joined to no GPU, by the reason.
+    """
+
+    dimension: str
+    groups: tuple[Group, ...]
+    is_cut: bool
+    idle: Cost
+    total: Cost
+    counter_joules: float | None
+    unplaced: dict[str, int]
+    weights: tuple[str, ...]
+    latest: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanCost:
+    """One span's request, over its GPUs."""
+
+    cost: Cost
+    gpu_uuids: tuple[str, ...]
+
+
+def by_dimension(
+    project_id: int,
+    span: TimeRange,
+    dimension: str,
+    prices: Sequence[Price] = (),
+    *,
+    tenant_key: str = "tenant.id",
+    limit: int = 100,
+) -> Attribution:
+    """Return what each value of a dimension used in whole minutes of the range.
+
+    Raises InvalidFilterError for a dimension that there is not, a range over MAX_RANGE or a limit over MAX_GROUPS.
+    """
+    if dimension not in get_args(Dimension):
+        raise InvalidFilterError("group_by", f"must be one of {', '.join(get_args(Dimension))}")
+    if span.end - span.start > MAX_RANGE:
+        raise InvalidFilterError("start", f"may be at most {MAX_RANGE.days} days before end")
+    if not 1 <= limit <= MAX_GROUPS:
+        raise InvalidFilterError("limit", f"must lie between 1 and {MAX_GROUPS}")
+    ordered, starts = _in_order(prices)
+    between = _between(span)
+    asked = between | {"starts": starts, "limit": (MAX_GROUPS + 1) * (len(ordered) + 1)}
+    sql = put(put(BY_DIMENSION, committed=_COMMITTED), key=_COLUMNS[dimension])
+    rows = client.query(project_id, sql, asked, tag="attribution.by_dimension")
+    api = _api(project_id, dimension, between, tenant_key)
+    windows = client.query(project_id, WINDOWS, between, tag="attribution.windows")[0]
+    unplaced = client.query(project_id, UNPLACED, between, tag="attribution.unplaced")
+    by_key: dict[str, list[dict[str, Any]]] = {}
+    idle = [row for row in rows if row["is_idle"]]
+    for row in rows:
+        if not row["is_idle"]:
+            by_key.setdefault(row["key"], []).append(row)
+    groups = []
+    for key in [*by_key, *(key for key in api if key not in by_key)]:
+        other = api.get(key)
+        groups.append(
+            Group(
+                key=key,
+                gpu=_cost(by_key[key], ordered) if key in by_key else None,
+                api_calls=other["calls"] if other else 0,
+                api_usd=other["usd"] if other else None,
+                api_unpriced=other["unpriced"] if other else 0,
+            )
+        )
+    return Attribution(
+        dimension=dimension,
+        groups=tuple(groups[:limit]),
+        is_cut=len(groups) > limit,
+        idle=_cost(idle, ordered, requests=False),
+        total=_cost(rows, ordered, requests=False),
+        counter_joules=windows["joules"],
+        unplaced={row["reason"]: row["spans"] for row in unplaced},
+        weights=tuple(sorted(windows["weights"])),
+        latest=windows["latest"] if windows["windows"] else None,
+    )
+
+
+def of_span(
+    project_id: int, trace_id: str, span_id: str, start_ns: int, end_ns: int, prices: Sequence[Price] = ()
+) -> SpanCost | None:
+    """Return what the request of a span used, None where it is not worked out (yet) or was joined to no GPU."""
+    ordered, starts = _in_order(prices)
+    # A span without a sane end is looked for in its first day.
+    until = min(end_ns, start_ns + 86_400 * 10**9) + 1_000
+    asked = _between(TimeRange(from_ns(start_ns), from_ns(until)))
+    asked |= {"starts": starts, "trace_id": trace_id, "span_id": span_id}
+    rows = client.query(project_id, put(OF_SPAN, committed=_COMMITTED), asked, tag="attribution.of_span")
+    if not rows:
+        return None
+    return SpanCost(cost=_cost(rows, ordered), gpu_uuids=tuple(dict.fromkeys(row["gpu_uuid"] for row in rows)))
+
+
+def _api(project_id: int, dimension: str, between: Mapping[str, Any], tenant_key: str) -> dict[str, dict[str, Any]]:
+    if dimension not in _API_COLUMNS:
+        return {}
+    sql = put(put(API_COSTS, committed=_COMMITTED), key=_API_COLUMNS[dimension])
+    asked = {**between, "kinds": MODEL_KINDS, "tenant_key": tenant_key, "limit": MAX_GROUPS + 1}
+    rows = client.query(project_id, sql, asked, tag="attribution.api_costs")
+    return {row["key"]: row for row in rows}
+
+
+def _in_order(prices: Sequence[Price]) -> tuple[list[Price], list[int]]:
+    ordered = sorted(prices, key=lambda price: price.valid_from)[-MAX_PRICES:]
+    # The last is no price: it keeps the list from being empty, which has no type.
+    return ordered, [*(int(price.valid_from.timestamp()) for price in ordered), _LAST_SECOND]
+
+
+def _between(span: TimeRange) -> dict[str, Any]:
+    whole = span.whole_minutes()
+    return {"start_s": whole.start_ns // 10**9, "end_s": whole.end_ns // 10**9}
+
+
+def _cost(rows: Iterable[Mapping[str, Any]], prices: Sequence[Price], *, requests: bool = True) -> Cost:
+    """Add up the rows of some periods, each at its own price (period 0 is before the first)."""
+    rows = list(rows)
+    metered = [row for row in rows if row["joules"] is not None]
+    usd: dict[str, Decimal | None] = {"joules": None, "joules_low": None, "joules_high": None}
+    unpriced = 0.0
+    for row in rows:
+        price = prices[row["period"] - 1] if row["period"] else None
+        if price is None or price.usd_per_gpu_hour is None:
+            unpriced += row["gpu_seconds"]
+            continue
+        for name, before in usd.items():
+            usd[name] = (before or Decimal(0)) + _usd(row["gpu_seconds"], row[name], price)
+    return Cost(
+        gpu_seconds=sum(row["gpu_seconds"] for row in rows),
+        joules=sum(row["joules"] for row in metered) if metered else None,
+        joules_low=sum(row["joules_low"] for row in metered) if metered else None,
+        joules_high=sum(row["joules_high"] for row in metered) if metered else None,
+        unmetered_gpu_seconds=sum(row["unmetered_seconds"] for row in rows),
+        usd=usd["joules"],
+        usd_low=usd["joules_low"],
+        usd_high=usd["joules_high"],
+        unpriced_gpu_seconds=unpriced,
+        requests=max((row["requests"] for row in rows), default=0) if requests else 0,
+    )
+
+
+def _usd(gpu_seconds: float, joules: float | None, price: Price) -> Decimal:
+    """Hours at their price, and the power where it is billed apart; unmetered power is left out, and said elsewhere."""
+    assert price.usd_per_gpu_hour is not None
+    hours = Decimal(repr(gpu_seconds)) / _SECONDS_PER_HOUR * price.usd_per_gpu_hour
+    if price.usd_per_kwh is None or joules is None:
+        return hours.quantize(_CENT_FRACTION)
+    energy = Decimal(repr(joules)) / _JOULES_PER_KWH * price.usd_per_kwh * price.pue
+    return (hours + energy).quantize(_CENT_FRACTION)
