@@ -100,6 +100,12 @@ def test_a_restart_that_counted_past_the_last_value_is_known_by_its_start_time(p
     assert values(query_metric(project_id, "c", HOUR, aggregate="increase", step_s=60)) == [9.0]
 
 
+def test_a_counter_whose_sender_states_no_start_has_not_begun_again(project_id: int) -> None:
+    # The decoder gives such a point its own time as start.
+    store_points(project_id, *(point("c", at_s, 100.0 + at_s, **COUNTER, start_time=at(at_s)) for at_s in (0, 30, 60)))
+    assert values(query_metric(project_id, "c", HOUR, aggregate="increase", step_s=3600)) == [60.0]
+
+
 def test_rates_of_two_series_are_added(project_id: int) -> None:
     rows = [point("c", second, float(second), series=series, **COUNTER) for second in (0, 30, 60) for series in (1, 2)]
     store_points(project_id, *rows)
