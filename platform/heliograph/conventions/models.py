@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from collectors.semconv.rules import Rule, compiled
@@ -125,7 +126,7 @@ class Reapplication(models.Model):
             .objects.filter(free, pk=self.pk)
             .update(
                 status=self.Status.RUNNING,
-                started_at=models.functions.Coalesce("started_at", models.Value(now)),
+                started_at=Coalesce("started_at", models.Value(now)),
                 leased_until=now + LEASE,
                 attempts=models.F("attempts") + 1,
             )

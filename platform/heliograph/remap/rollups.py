@@ -1,0 +1,118 @@
+"""What is derived from `spans`, derived again where spans were rewritten.
+
+The questions are the materialized views' own, as the store knows them, over the spans concerned: there is no second
+copy of them here. Call with the ingest's lock held (`commit.locked`): the views must not add to what is being replaced.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from heliograph.clickhouse import client
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A table that a materialized view fills from `spans`: how its rows of some spans are found, and those spans."""
+
+    view: str
+    table: str
+    by: str
+
+
+# A test compares with the views that the store has over `spans`.
+DERIVED = (
+    Derived("span_rollups_1m_from_spans", "span_rollups_1m", "minute"),
+    Derived("traces_from_spans", "traces", "trace"),
+)
+
+# Views of identity, times and arrival alone, which no rule changes: rewriting a span by attaching it leaves them right.
+UNAFFECTED = ("trace_states_from_spans",)
+
+# Not as_select of an own copy: the view may have been given further columns since.
+_SELECT = """
+SELECT as_select
+FROM system.tables
+WHERE database = currentDatabase() AND name = %(view)s AND %(project_id)s > 0
+"""
+_FROM_SPANS = re.compile(r"\bFROM\s+(?:`?\w+`?\.)?`?spans`?\s+AS\s+(\w+)", re.IGNORECASE)
+
+# The spans' traces stand in a table until the slice is done: their minutes are known from `traces` alone, and these
+# rows are deleted before they are derived again.
+_CREATE_MINUTES = """
+CREATE TABLE IF NOT EXISTS {minutes} (trace_id String, minutes Array(DateTime('UTC')))
+ENGINE = MergeTree ORDER BY trace_id
+"""
+_NOTE_MINUTES = """
+INSERT INTO {minutes} (trace_id, minutes)
+SELECT trace_id, groupUniqArrayArray(minutes)
+FROM traces
+WHERE project_id = %(project_id)s AND trace_id IN (
+    SELECT trace_id
+    FROM spans
+    WHERE project_id = %(project_id)s AND toStartOfMinute(start_time) >= %(start)s
+        AND toStartOfMinute(start_time) < %(end)s AND mapping_revision = %(revision)s
+)
+GROUP BY trace_id
+SETTINGS insert_deduplicate = 0
+"""
+_DELETE_TRACES = """
+DELETE FROM traces
+WHERE project_id = %(project_id)s AND trace_id IN (SELECT trace_id FROM {minutes})
+"""
+_SPANS_OF_TRACES = """
+SELECT *
+FROM spans
+WHERE project_id = %(project_id)s
+    AND toStartOfMinute(start_time) IN (SELECT arrayJoin(minutes) FROM {minutes})
+    AND trace_id IN (SELECT trace_id FROM {minutes})
+"""
+_DELETE_MINUTES = """
+DELETE FROM span_rollups_1m
+WHERE project_id = %(project_id)s AND minute >= %(start)s AND minute < %(end)s
+"""
+_SPANS_OF_MINUTES = """
+SELECT *
+FROM spans
+WHERE project_id = %(project_id)s AND toStartOfMinute(start_time) >= %(start)s AND toStartOfMinute(start_time) < %(end)s
+"""
+
+
+def minutes_table(project_id: int) -> str:
+    """Name of the table that holds the traces of the slice at hand, with their minutes."""
+    return f"remap_traces_{project_id:d}"
+
+
+def rebuild(project_id: int, start: datetime, end: datetime, revision: int) -> None:
+    """Derive the minutes from `start` to before `end` again, and every trace with a span of `revision` in them.
+
+    Whole minutes, UTC. May be called again after it was interrupted anywhere. Raises StoreError.
+    """
+    given = {"start": start, "end": end, "revision": revision}
+    minutes = minutes_table(project_id)
+    # A crash may have left the traces of this slice deleted: their minutes are there still, and are kept.
+    client.execute_unscoped(_CREATE_MINUTES.format(minutes=minutes), tag="remap.create")
+    client.query(project_id, _NOTE_MINUTES.format(minutes=minutes), given, tag="remap.note_minutes")
+    client.query(project_id, _DELETE_MINUTES, given, tag="remap.delete_minutes")
+    _derive(project_id, DERIVED[0], _SPANS_OF_MINUTES, given)
+    client.query(project_id, _DELETE_TRACES.format(minutes=minutes), tag="remap.delete_traces")
+    _derive(project_id, DERIVED[1], _SPANS_OF_TRACES.format(minutes=minutes), {})
+    client.execute_unscoped(f"TRUNCATE TABLE {minutes}", tag="remap.truncate")
+
+
+def drop_minutes(project_id: int) -> None:
+    """Remove the table of `rebuild`, once nothing is left to be derived again."""
+    client.execute_unscoped(f"DROP TABLE IF EXISTS {minutes_table(project_id)} SYNC", tag="remap.drop")
+
+
+def _derive(project_id: int, derived: Derived, spans: str, given: dict[str, object]) -> None:
+    (row,) = client.query(project_id, _SELECT, {"view": derived.view}, tag="remap.view")
+    select, found = _FROM_SPANS.subn(lambda match: f"FROM ({spans}) AS {match[1]}", row["as_select"].replace("%", "%%"))
+    if found != 1:
+        raise ValueError(f"the view {derived.view} does not read FROM spans AS a name: {row['as_select'][:200]}")
+    # The columns by name: a view's may stand in another order than its table's. The same rows as before are no
+    # duplicates here, since those were deleted.
+    names = client.execute_unscoped(f"DESCRIBE TABLE {derived.view}", tag="remap.columns")
+    columns = ", ".join(f"`{each['name']}`" for each in names)
+    sql = f"INSERT INTO {derived.table} ({columns}) SELECT {columns} FROM ({select}) SETTINGS insert_deduplicate = 0"  # noqa: S608  (the view's own question)
+    client.query(project_id, sql, given, tag="remap.derive")
