@@ -11,6 +11,9 @@
 | `scores` | `of_trace`, `series`, `by_group`, `distribution`, `worst`, `names`, `list_scores`, `write_scores` |
 | `metrics` | `query_metric`, `names`: OTLP metrics as series |
 | `gpu` | `of_trace`: the GPUs that served a trace, during its time |
+| `placement` | `of_span`, `of_trace`: engine, process and GPUs of model calls, by the rules in `placing` |
+| `attribution` | `by_dimension`, `of_span`: GPU-seconds, joules and USD; `attribution_windows` works them out |
+| `timing`, `verdicts` | `split`, `judge`: where a call's time went and why it was slow; they read nothing |
 | `serving` | `instances`, `canonical`: engines that serve models, by one set of metrics |
 | `evaluation` | `spans_to_evaluate`, `texts`, `paired_scores`: what the evaluators read |
 | `messages` | `parse_messages`, `parse_documents`, `text_of`: the stored JSON of a conversation |

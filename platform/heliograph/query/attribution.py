@@ -62,20 +62,20 @@ _COMMITTED = """
 BY_DIMENSION = """
 SELECT
     {key} AS key, span_id = '' AS is_idle, length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period,
-    sum(gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
+    sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
     sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
     uniqExact(trace_id, span_id) AS requests
 FROM attributions AS a
 WHERE {committed}
 GROUP BY key, is_idle, period
-ORDER BY sum(gpu_seconds) DESC, key
+ORDER BY gpu_seconds DESC, key
 LIMIT %(limit)s
 """
 
 OF_SPAN = """
 SELECT
     length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period, gpu_uuid,
-    sum(gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
+    sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
     sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
     uniqExact(trace_id, span_id) AS requests
 FROM attributions AS a
