@@ -99,6 +99,32 @@ async def test_a_request_whose_sender_went_away_does_not_stop_the_writer(writer,
     assert await writer.submit(a_batch(project_id)) is Outcome.STORED
 
 
+async def test_a_full_group_is_made_ready_while_another_is_being_stored(spool, project_id, monkeypatch):
+    monkeypatch.setattr("heliograph.ingest.writer.MAX_GROUP_ROWS", 4)
+    committer = Committer(TRACES, spool.folder)
+    writer = Writer(committer, spool, StoreGate())
+    with committer._locked():  # nothing can be stored meanwhile
+        waiting = [asyncio.create_task(writer.submit(a_batch(project_id))) for _ in range(6)]
+        await asyncio.to_thread(eventually, lambda: writer._busy == 2)
+        assert not any(task.done() for task in waiting)
+    assert await asyncio.gather(*waiting) == [Outcome.STORED] * 6
+    await asyncio.to_thread(writer.stop)
+    assert stored(project_id) == (12, 12, 12)
+
+
+async def test_the_same_spans_in_two_groups_at_once_are_stored_once(spool, project_id, monkeypatch):
+    monkeypatch.setattr("heliograph.ingest.writer.MAX_GROUP_ROWS", 2)
+    committer = Committer(TRACES, spool.folder)
+    writer = Writer(committer, spool, StoreGate())
+    batch = a_batch(project_id)
+    with committer._locked():
+        waiting = [asyncio.create_task(writer.submit(batch)) for _ in range(2)]
+        await asyncio.to_thread(eventually, lambda: writer._busy == 2)
+    assert await asyncio.gather(*waiting) == [Outcome.STORED] * 2
+    await asyncio.to_thread(writer.stop)
+    assert stored(project_id) == (2, 2, 2)
+
+
 async def test_a_stopping_writer_stores_what_waits_and_refuses_what_comes(spool, project_id):
     writer = Writer(Committer(TRACES, spool.folder), spool, StoreGate())
     waiting = [asyncio.create_task(writer.submit(a_batch(project_id))) for _ in range(5)]

@@ -1,6 +1,7 @@
 """How blocks are read and written where clickhouse-driver would lose digits or time."""
 
 import re
+from itertools import chain
 from typing import Any
 
 from clickhouse_driver.block import BlockInfo, ColumnOrientedBlock
@@ -17,6 +18,7 @@ from clickhouse_driver.varint import read_varint, write_varint
 from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
 from heliograph.clickhouse.encode import encoder
+from heliograph.clickhouse.prepared import PreparedBlock
 
 # A datetime has microseconds, so a DateTime64(9) is read as what it is on the wire: nanoseconds since the epoch.
 _NANOSECONDS = re.compile(r"DateTime64\(9(?:, *'[^']*')?\)")
@@ -62,6 +64,11 @@ def _write(stream: BlockOutputStream, block: ColumnOrientedBlock) -> None:
         block.info.write(stream.fout)
     write_varint(block.num_columns, stream.fout)
     write_varint(block.num_rows, stream.fout)
+    if isinstance(block, PreparedBlock):
+        for piece in chain.from_iterable(block.prepared.content):
+            stream.fout.write(piece)
+        stream.finalize()
+        return
     for position, (name, type_name) in enumerate(block.columns_with_types if block.num_columns else ()):
         write_binary_str(name, stream.fout)
         write_binary_str(type_name, stream.fout)

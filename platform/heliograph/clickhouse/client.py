@@ -22,6 +22,7 @@ from django.conf import settings
 
 from heliograph.clickhouse.errors import StoreError, from_foreign
 from heliograph.clickhouse.pool import Pool
+from heliograph.clickhouse.prepared import Prepared
 
 # A page's query ends by the server's own limit; the socket waits a little longer, so that the server can say why.
 _RECEIVE_MARGIN_SECONDS = 15
@@ -141,8 +142,12 @@ def _insert_settings(table: str, token: str) -> dict[str, Any]:
     return chosen
 
 
-def insert(table: str, columns: Mapping[str, Sequence[Any]], *, token: str = "") -> None:
+def insert(
+    table: str, columns: Mapping[str, Sequence[Any]], *, token: str = "", prepared: Prepared | None = None
+) -> None:
     """Store rows given by column, all of one length; returns when they are stored.
+
+    `prepared` is what `prepare` made of the same columns beforehand.
 
     Raises Retryable or Permanent; after a Retryable it is not known whether the rows were stored. Sent again with the
     same `token`, only what is missing is added, in the table and in each materialized view on its own; that holds for
@@ -158,7 +163,7 @@ def insert(table: str, columns: Mapping[str, Sequence[Any]], *, token: str = "")
             raise ValueError(f"{name!r} is not a name of a table or column")
     names = ", ".join(f"`{name}`" for name in columns)
     sql = f"INSERT INTO {table} ({names}) VALUES"
-    values = [column if isinstance(column, (list, tuple)) else list(column) for column in columns.values()]
+    values = prepared or [column if isinstance(column, (list, tuple)) else list(column) for column in columns.values()]
     with _connection() as client:
         client.execute(sql, values, columnar=True, settings=_insert_settings(table, token))
 

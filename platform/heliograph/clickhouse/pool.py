@@ -12,6 +12,7 @@ from clickhouse_driver.util.helpers import parse_url
 
 from heliograph.clickhouse import blocks
 from heliograph.clickhouse.errors import CapacityError
+from heliograph.clickhouse.prepared import BlockClient
 
 # As many as threads may talk to the store at once in one process; the embedded server takes 128 of all processes.
 MAX_CONNECTIONS = 24
@@ -45,7 +46,7 @@ class Pool:
         host, options = parse_url(self._url)
         options.setdefault("connect_timeout", CONNECT_SECONDS)
         options.setdefault("send_receive_timeout", self._receive_seconds)
-        client = Client(host, **options)
+        client = BlockClient(host, **options)
         for connection in (client.connection, *client.connections):
             _exact(connection)
         return client

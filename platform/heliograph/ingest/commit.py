@@ -11,6 +11,7 @@ Three things keep a row from being stored twice:
 
 import fcntl
 import logging
+import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from heliograph import metrics
 from heliograph.clickhouse import client
+from heliograph.clickhouse.prepared import prepare
 from heliograph.ingest import duplicates, ledger
 from heliograph.ingest.exports import Batch
 from heliograph.ingest.longtexts import TextWriter
@@ -40,12 +42,14 @@ class Insert:
 
 
 class Committer:
-    """Stores groups of one signal. Not for two threads at once: each makes its own."""
+    """Stores groups of one signal. Of two threads, one makes its group's bytes while the other's is being stored."""
 
     def __init__(self, signal: Signal, folder: Path) -> None:
         self.signal = signal
         # Opened here, by this committer alone: flock then also excludes the other threads of this process.
         self._lock = (folder / f"commit-{signal.name}.lock").open("ab")
+        # The file excludes other processes and other committers; this one excludes the threads that share it.
+        self._turn = threading.Lock()
         self._recent = duplicates.RecentKeys()
         self._texts = TextWriter()
 
@@ -64,14 +68,20 @@ class Committer:
                 self._count(batch, "stored", batch.decoded.accepted)
             return
         columns["key_id"] = [batch.export.key_id for batch in group for _ in range(batch.decoded.accepted)]
-        # Before the spans that refer to them: a crash in between leaves texts that nobody misses, and no gaps.
-        self._texts.store(batch.texts for batch in group)
+        # Nearly always every row is new, so that the bytes are made before the lock is taken.
+        prepared = prepare(columns)
         with self._locked():
+            # Before the spans that refer to them: a crash in between leaves texts that nobody misses, and no gaps.
+            self._texts.store(batch.texts for batch in group)
             # What was tried for this group was tried after it had arrived; an older insert's token may be forgotten.
             tried_after_ns = min(batch.export.received_ns for batch in group) if is_replay else None
             inserts = self._missing(columns, tried_after_ns)
             for insert in inserts:
-                client.insert(self.signal.table, insert.columns, token=insert.token)
+                ready = None
+                if prepared is not None and insert.columns is columns:
+                    # What the look-up may have changed.
+                    ready = prepared.encoded_again("usage_counted")
+                client.insert(self.signal.table, insert.columns, token=insert.token, prepared=ready)
                 self._recent.add(insert.keys)
         self._count_duplicates(group, inserts, len(columns["project_id"]))
 
@@ -96,11 +106,12 @@ class Committer:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        with self._turn:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _missing(self, columns: Columns, tried_after_ns: int | None) -> list[Insert]:
         """Return what is to be inserted: the rows that are new, and those of an earlier try that may be half done."""

@@ -1,6 +1,7 @@
 """Group commit: many requests share one INSERT, and each waits for its own.
 
-One thread a signal. While a group is being stored, the next one gathers; so groups grow with the load by themselves.
+While a group is being stored, the next one gathers; so groups grow with the load by themselves. Where a full group
+has gathered, a second thread makes it ready meanwhile, so that the store never waits for it.
 """
 
 import asyncio
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 COMMIT_INTERVAL_SECONDS = 0.2
 # Rows of one INSERT: enough to make its fixed cost small, few enough that its columns take tens of megabytes.
 MAX_GROUP_ROWS = 10_000
+
+
+# One group in the store and one on its way there.
+THREADS = 2
 
 
 class Outcome(enum.Enum):
@@ -58,8 +63,13 @@ class Writer:
         self._rows = 0
         self._changed = threading.Condition()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=f"writer-{committer.signal.name}", daemon=True)
-        self._thread.start()
+        # Groups under way, and when the last of them was taken.
+        self._busy = 0
+        self._taken = -COMMIT_INTERVAL_SECONDS
+        name = f"writer-{committer.signal.name}"
+        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for _ in range(THREADS)]
+        for thread in self._threads:
+            thread.start()
 
     async def submit(self, batch: Batch) -> Outcome:
         """Return when the batch is stored, or written and fsynced to the spool. Raises Busy or NotStored.
@@ -81,31 +91,30 @@ class Writer:
         """Store what waits, then end the thread."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
         self._committer.close()
 
     def _run(self) -> None:
-        started = -COMMIT_INTERVAL_SECONDS
-        while group := self._next_group(started + COMMIT_INTERVAL_SECONDS):
-            started = time.monotonic()
+        while group := self._next_group():
             try:
                 results = self.commit([waiting.batch for waiting in group])
             except Exception as error:  # a fault of ours: the senders must hear of it, and the thread must live on
                 log.exception("a group commit failed")
                 results = [NotStored(f"Internal error: {type(error).__name__}.")] * len(group)
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify()
             _deliver(group, results)
 
-    def _next_group(self, not_before: float) -> list[_Waiting]:
+    def _next_group(self) -> list[_Waiting]:
         """Wait for requests; return some of them, or [] when stopped with none left."""
         with self._changed:
-            while not self._queue and not self._stopping:
-                self._changed.wait()
-            while self._rows < MAX_GROUP_ROWS and not self._stopping:
-                left = not_before - time.monotonic()
-                if left <= 0:
-                    break
-                self._changed.wait(left)
+            while not self._stopping and not self._is_due():
+                # Without a group under way, what waits is due when the interval is over; else somebody notifies.
+                is_early = self._queue and not self._busy
+                self._changed.wait(self._taken + COMMIT_INTERVAL_SECONDS - time.monotonic() if is_early else None)
             group: list[_Waiting] = []
             rows = 0
             while self._queue and rows < MAX_GROUP_ROWS:
@@ -113,7 +122,16 @@ class Writer:
                 rows += waiting.batch.decoded.accepted
                 group.append(waiting)
             self._rows -= rows
+            if group:
+                self._busy += 1
+                self._taken = time.monotonic()
             return group
+
+    def _is_due(self) -> bool:
+        """Whether a group should be taken now: a full one at once, any other when none is under way."""
+        if self._rows >= MAX_GROUP_ROWS:
+            return True
+        return bool(self._queue) and not self._busy and time.monotonic() >= self._taken + COMMIT_INTERVAL_SECONDS
 
     def commit(self, group: Sequence[Batch]) -> list[Result]:
         """Store a group, or spool it while the store is away; return each batch's result in order."""
