@@ -35,6 +35,10 @@ class Splitter:
 
     key: bytes
     texts: dict[str, str] = field(default_factory=dict)
+    # Literals seen before: (hash, reference). A history comes again with each turn, and mostly in the same request.
+    _known: dict[str, tuple[str, str]] = field(default_factory=dict)
+    # The latest text with what became of it: the canonical messages often are the attribute to the letter.
+    _latest: tuple[str, str, list[str]] = ("", "", [])
 
     def split(self, text: str, used: list[str], side: str, name: str = "") -> str:
         """Return `text` with references in place of its long parts; append `side` + hash of each to `used`.
@@ -43,24 +47,40 @@ class Splitter:
         """
         if not _JSON.match(text):
             return self._reference(text, "p", used, side)
+        source, result, hashes = self._latest
+        if text != source:
+            hashes = []
+            result = self._split_json(text, hashes)
+            self._latest = (text, result, hashes)
+        if not hashes and _REPEATED.search(name):
+            return self._reference(text, "p", used, side)
+        used += [side + hash_ for hash_ in hashes]
+        return result
+
+    def _split_json(self, text: str, hashes: list[str]) -> str:
         pieces: list[str] = []
         done = 0
         for literal in _LITERAL.finditer(text):
             start, end = literal.span(1)
             if end - start >= MIN_CHARS:
                 inner = literal[1]
-                content, form = _content_of(inner)
-                pieces += text[done:start], self._reference(content, form, used, side)
+                known = self._known.get(inner)
+                if known is None:
+                    known = self._known[inner] = self._keep(*_content_of(inner))
+                hashes.append(known[0])
+                pieces += text[done:start], known[1]
                 done = end
-        if not pieces and _REPEATED.search(name):
-            return self._reference(text, "p", used, side)
         return "".join((*pieces, text[done:])) if pieces else text
 
     def _reference(self, text: str, form: str, used: list[str], side: str) -> str:
+        hash_, reference = self._keep(text, form)
+        used.append(side + hash_)
+        return reference
+
+    def _keep(self, text: str, form: str) -> tuple[str, str]:
         hash_ = blake2b(text.encode(), digest_size=16, key=self.key).hexdigest()
         self.texts[hash_] = text
-        used.append(side + hash_)
-        return f"content:b2-{hash_};{form};{len(text)};"
+        return hash_, f"content:b2-{hash_};{form};{len(text)};"
 
 
 def _content_of(inner: str) -> tuple[str, str]:

@@ -248,6 +248,8 @@ def test_no_endpoint_was_forgotten_above() -> None:
     [api] = [each for each in get_resolver().url_patterns if str(each.pattern) == "api/"]
     named = {each.callback.view_class for each in api.url_patterns if (each.name or "").startswith("api-")}
     tested = {views.TracesView, views.TraceView, views.SpanView, views.SpansView, views.MetricsView, views.ScoresView}
+    # Its tests are in tests/blobs.
+    tested.add(views.BlobView)
     assert {each for each in named if each.__module__ == views.__name__} == tested
 
 
@@ -337,6 +339,7 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
         "/api/v1/traces",
         "/api/v1/traces/{trace_id}",
         "/api/v1/traces/{trace_id}/spans/{span_id}",
+        "/api/v1/blobs/{until}/{digest}",
         "/api/v1/spans",
         "/api/v1/metrics/query",
         "/api/v1/scores",

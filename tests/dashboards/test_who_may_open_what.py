@@ -1,5 +1,6 @@
 """Every address of the pages, as a stranger, as a member of another organisation, and as a viewer."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.test import Client
 from django.urls import URLPattern, reverse
 
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project
+from heliograph.blobs import store
 from heliograph.dashboards.urls import urlpatterns
 from heliograph.evals.models import Run
 from tests.dashboards.conftest import Signed
@@ -21,6 +23,13 @@ OWN = {"settings-password"}
 PAGES = sorted(str(pattern.name) for pattern in urlpatterns if isinstance(pattern, URLPattern)) if urlpatterns else []
 
 
+def kept_blob(project: Project) -> str:
+    data = b"\x89PNG\r\n\x1a\n"
+    digest = hashlib.sha256(data).hexdigest()
+    store.keep(project.pk, "2099-01-05", {digest: data})
+    return digest
+
+
 @pytest.fixture
 def addresses(project: Project) -> dict[str, str]:
     """The address of every page of the project, each to something that exists."""
@@ -30,6 +39,7 @@ def addresses(project: Project) -> dict[str, str]:
     key, _ = ApiKey.issue(project, "theirs")
     extra: dict[str, list[object]] = {
         "trace": [row["trace_id"]],
+        "blob": ["2099-01-05", kept_blob(project)],
         "trace-span": [row["trace_id"], row["span_id"]],
         "trace-evidence": [row["trace_id"], row["span_id"]],
         "evaluations-run": [run.pk],

@@ -3,9 +3,11 @@
 import uuid
 from typing import Any
 
+from django.http import FileResponse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -21,6 +23,8 @@ from heliograph.api.parameters import (
 )
 from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.api.representation import MetricOut, ScorePage, SpanOut, SpanPage, TraceOut, TracePage
+from heliograph.blobs import serve
+from heliograph.blobs.store import BlobsAwayError
 from heliograph.query import metrics, scores, spans, traces
 from heliograph.query.filters import to_ns
 from heliograph.query.scores import Score
@@ -28,10 +32,11 @@ from heliograph.query.scores import Score
 
 def _answers(kind: Any, *statuses: int) -> Any:
     """Describe the answers of an endpoint: the good one, and the problems that any may give."""
-    described: dict[Any, Any] = {(200, "application/json"): OpenApiResponse(kind)}
-    for status in (400, 401, *statuses, 422, 503):
-        described[status, CONTENT_TYPE] = OpenApiResponse(Problem)
-    return described
+    return {(200, "application/json"): OpenApiResponse(kind), **_problems(*statuses)}
+
+
+def _problems(*statuses: int) -> dict[Any, Any]:
+    return {(status, CONTENT_TYPE): OpenApiResponse(Problem) for status in (400, 401, *statuses, 422, 503)}
 
 
 def _project(request: Request) -> Project:
@@ -80,6 +85,32 @@ class SpanView(APIView):
         if span is None:
             raise NotFound("The project has no such span.")
         return Response(SpanOut(span).data)
+
+
+class BlobView(APIView):
+    """An image, a sound or a file that was cut out of a span."""
+
+    @extend_schema(
+        operation_id="get_blob",
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY, **_problems(404)},
+    )
+    def get(self, request: Request, until: str, digest: str) -> FileResponse:
+        """Return the bytes that a reference `blob:sha256-<digest>;<type>;<bytes>;until=<until>` stands for."""
+        try:
+            response = serve.answer(_project(request).pk, until, digest)
+        except BlobsAwayError as error:
+            raise BlobsAway from error
+        if response is None:
+            raise NotFound("The project has no such blob.")
+        return response
+
+
+class BlobsAway(APIException):
+    """The blob store does not answer."""
+
+    status_code = 503
+    default_detail = "The blob store does not answer; try again later."
+    wait = 5
 
 
 class SpansView(APIView):

@@ -14,6 +14,10 @@ class DurableFolder(FileSystemStorage):
     A name is made of the content (store.py), so that whoever writes it again writes the same bytes.
     """
 
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return the name itself: whoever has it has the same content."""
+        return name
+
     def _save(self, name: str, content: "File[bytes]") -> str:
         path = Path(self.path(name))
         self._make(path.parent)

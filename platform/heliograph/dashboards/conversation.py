@@ -1,12 +1,18 @@
 """A model call as the conversation that it was: turns with text, tool calls, results and attachments."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from collectors.blobs import REFERENCE
 from heliograph.query.messages import Document, Message
 from heliograph.query.spans import SpanDetail
+
+# Of one part: pages of a document sent as pictures; more would make the page slow, and are in the attributes.
+MAX_BLOBS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,18 @@ class Part:
     kind: str
     title: str
     body: str
+    blob: "Blob | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An attachment that is kept apart. `kind` is image, audio, video or file."""
+
+    kind: str
+    media_type: str
+    size: int
+    until: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +66,29 @@ class Conversation:
 
 def _turns(messages: Iterable[Message], plain_role: str) -> tuple[Turn, ...]:
     return tuple(
-        Turn(message.role or plain_role, tuple(_part(part) for part in message.parts), message.finish_reason)
+        Turn(
+            message.role or plain_role,
+            tuple(piece for part in message.parts for piece in _with_blobs(part)),
+            message.finish_reason,
+        )
         for message in messages
     )
+
+
+def _with_blobs(part: dict[str, Any]) -> Iterable[Part]:
+    """A part and the blobs inside it: a picture of its own, or those in a text or in a tool's result."""
+    shown = _part(part)
+    blobs = [_blob(found) for found in islice(REFERENCE.finditer(json.dumps(part)), MAX_BLOBS)]
+    if shown.kind != "attachment" or not blobs:
+        yield shown
+    for blob in blobs:
+        yield Part("attachment", "", "", blob)
+
+
+def _blob(found: re.Match[str]) -> Blob:
+    digest, media_type, size, until = found.groups()
+    kind = media_type.partition("/")[0]
+    return Blob(kind if kind in ("image", "audio", "video") else "file", media_type, int(size), until, digest)
 
 
 def _part(part: dict[str, Any]) -> Part:
@@ -63,7 +101,7 @@ def _part(part: dict[str, Any]) -> Part:
         return Part("tool_call", _text(part.get("name")), _text(part.get("arguments")))
     if kind == "tool_call_response":
         return Part("tool_result", _text(part.get("id")), _text(part.get("response", part.get("result"))))
-    # Images and files are named, never fetched: a remote address in a trace must not be called by the reader's browser.
+    # What lies elsewhere is named, never fetched: the reader's browser must not call an address out of a trace.
     described = part.get("uri") or part.get("mime_type") or part.get("modality") or ""
     return Part("attachment", _text(kind), _text(described))
 

@@ -1,9 +1,9 @@
 """The pages."""
 
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import path, re_path
 
-from heliograph.dashboards import entrance, evaluations, overview, project_settings, trace, traces
+from heliograph.dashboards import blobs, entrance, evaluations, overview, project_settings, trace, traces
 
 urlpatterns = [
     path("", entrance.home, name="home"),
@@ -20,6 +20,11 @@ urlpatterns = [
     path("p/<slug:slug>/traces/<str:trace_id>/spans/<str:span_id>", trace.show_span, name="trace-span"),
     path(
         "p/<slug:slug>/traces/<str:trace_id>/spans/<str:span_id>/evidence", trace.show_evidence, name="trace-evidence"
+    ),
+    re_path(
+        r"^p/(?P<slug>[-a-zA-Z0-9_]+)/blobs/(?P<until>\d{4}-\d\d-\d\d)/(?P<digest>[0-9a-f]{64})$",
+        blobs.show,
+        name="blob",
     ),
     path("p/<slug:slug>/evaluations", evaluations.show, name="evaluations"),
     path("p/<slug:slug>/evaluations/drift", evaluations.request_drift, name="evaluations-drift"),
