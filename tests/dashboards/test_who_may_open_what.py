@@ -49,7 +49,10 @@ def addresses(project: Project) -> dict[str, str]:
 
 
 def call(client: Client, name: str, address: str) -> Any:
-    return client.post(address) if name in CHANGING | OWN else client.get(address)
+    answer = client.post(address) if name in CHANGING | OWN else client.get(address)
+    if answer.streaming:
+        answer.close()
+    return answer
 
 
 def test_every_address_is_either_open_or_of_a_project(addresses: dict[str, str]) -> None:
