@@ -343,6 +343,13 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
         "/api/v1/spans",
         "/api/v1/metrics/query",
         "/api/v1/scores",
+        "/api/v1/ingest/ledger",
+        "/api/v1/ingest/dead-letters",
+        "/api/v1/ingest/dead-letters/{letter_id}",
+        "/api/v1/ingest/dead-letters/{letter_id}/body",
+        "/api/v1/ingest/dead-letters/{letter_id}/replay",
+        "/api/v1/ingest/limits",
+        "/api/v1/ingest/limits/keys/{key_id}",
     }
     trace = schema["components"]["schemas"]["TraceRow"]["properties"]
     assert trace["start_time"]["format"] == "date-time"

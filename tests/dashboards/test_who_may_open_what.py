@@ -1,9 +1,11 @@
 """Every address of the pages, as a stranger, as a member of another organisation, and as a viewer."""
 
 import hashlib
+import time
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import URLPattern, reverse
 
@@ -11,13 +13,25 @@ from heliograph.accounts.models import ApiKey, Membership, Organization, Project
 from heliograph.blobs import store
 from heliograph.dashboards.urls import urlpatterns
 from heliograph.evals.models import Run
+from heliograph.ingest.dead_letters import DeadLetters
+from heliograph.ingest.exports import Export
 from tests.dashboards.conftest import Signed
+from tests.ingest.senders import trace_request
 from tests.query.rows import new_trace_id, span, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
 OPEN = {"home", "login", "login-link", "logout"}
 # What changes something of the project, and so is for owners and editors.
-CHANGING = {"evaluations-drift", "evaluations-regression", "settings-create-key", "settings-revoke-key"}
+CHANGING = {
+    "evaluations-drift",
+    "evaluations-regression",
+    "ingest-letter-delete",
+    "ingest-letter-replay",
+    "settings-create-key",
+    "settings-revoke-key",
+}
+# What changes something that binds everybody, and so is for owners alone.
+OWNING = {"settings-key-limits", "settings-limits"}
 # What a POST changes of the reader alone.
 OWN = {"settings-password"}
 PAGES = sorted(str(pattern.name) for pattern in urlpatterns if isinstance(pattern, URLPattern)) if urlpatterns else []
@@ -28,6 +42,17 @@ def kept_blob(project: Project) -> str:
     digest = hashlib.sha256(data).hexdigest()
     store.keep(project.pk, "2099-01-05", {digest: data})
     return digest
+
+
+def dead_letter(project: Project) -> str:
+    """The id of a body that can be read, as after a fault of the store."""
+    body = trace_request(2).SerializeToString()
+    export = Export("traces", project.pk, 90, "protobuf", "", time.time_ns(), body)
+    letters = DeadLetters(settings.SPOOL_DIR)
+    before = {letter.id for letter in letters.all_of(project.pk)}
+    letters.keep(export, "not_stored", "the store refused it")
+    [new] = [letter.id for letter in letters.all_of(project.pk) if letter.id not in before]
+    return new
 
 
 @pytest.fixture
@@ -43,13 +68,14 @@ def addresses(project: Project) -> dict[str, str]:
         "trace-span": [row["trace_id"], row["span_id"]],
         "trace-evidence": [row["trace_id"], row["span_id"]],
         "evaluations-run": [run.pk],
+        "settings-key-limits": [key.pk],
         "settings-revoke-key": [key.pk],
-    }
+    } | {name: [dead_letter(project)] for name in PAGES if name.startswith("ingest-letter")}
     return {name: reverse(name, args=[project.slug, *extra.get(name, [])]) for name in PAGES if name not in OPEN}
 
 
 def call(client: Client, name: str, address: str) -> Any:
-    answer = client.post(address) if name in CHANGING | OWN else client.get(address)
+    answer = client.post(address) if name in CHANGING | OWNING | OWN else client.get(address)
     if answer.streaming:
         answer.close()
     return answer
@@ -78,7 +104,7 @@ def test_a_member_of_another_organisation_finds_nothing_anywhere(addresses: dict
 def test_a_viewer_looks_at_everything_and_changes_nothing(addresses: dict[str, str], signed_in: Signed) -> None:
     viewer = signed_in(Membership.Role.VIEWER)
     found = {name: call(viewer, name, address).status_code for name, address in addresses.items() if name not in OWN}
-    assert found == {name: 403 if name in CHANGING else 200 for name in found}
+    assert found == {name: 403 if name in CHANGING | OWNING else 200 for name in found}
     assert Run.objects.count() == 1
     assert ApiKey.objects.filter(revoked_at=None).count() == 1
 
@@ -87,19 +113,22 @@ def test_a_viewer_looks_at_everything_and_changes_nothing(addresses: dict[str, s
 def test_owners_and_editors_may_open_and_change(addresses: dict[str, str], signed_in: Signed, role: str) -> None:
     member = signed_in(role)
     # An empty form is refused at its fields, a key is revoked.
-    expected = dict.fromkeys(CHANGING | OWN, 422) | {"settings-revoke-key": 302}
+    expected = dict.fromkeys(CHANGING | OWN, 422) | dict.fromkeys(
+        ["settings-revoke-key", "ingest-letter-delete", "ingest-letter-replay"], 302
+    )
+    expected |= dict.fromkeys(OWNING, 302 if role == Membership.Role.OWNER else 403)
     found = {name: call(member, name, address).status_code for name, address in addresses.items()}
     assert found == {name: expected.get(name, 200) for name in found}
 
 
 def test_what_changes_something_is_not_done_by_following_a_link(addresses: dict[str, str], reader: Client) -> None:
-    for name in CHANGING | OWN:
+    for name in CHANGING | OWNING | OWN:
         assert reader.get(addresses[name]).status_code == 405
 
 
 def test_a_form_from_another_site_is_refused(addresses: dict[str, str], signed_in: Signed) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = signed_in().cookies
-    for name in CHANGING | OWN:
+    for name in CHANGING | OWNING | OWN:
         assert strict.post(addresses[name]).status_code == 403
     assert Run.objects.count() == 1

@@ -7,15 +7,16 @@ from types import ModuleType
 
 import pytest
 
-from heliograph.query import evaluation, facets, gpu, metrics, overview, scores, serving, spans, traces
-from heliograph.query.filters import RollupFilter, ScoreBound
+from heliograph.clickhouse import client
+from heliograph.query import evaluation, facets, gpu, ledger, metrics, overview, scores, serving, spans, traces
+from heliograph.query.filters import RollupFilter, ScoreBound, TimeRange
 from heliograph.query.scores import Score, ScoreFilter
 from tests.query.rows import HOUR, at, llm, new_trace_id, point, span, spans_in_hour, store_rows, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
 
 Ask = Callable[[int, str, str], object]
-MODULES = (evaluation, facets, gpu, metrics, overview, scores, serving, spans, traces)
+MODULES = (evaluation, facets, gpu, ledger, metrics, overview, scores, serving, spans, traces)
 QUESTIONS: dict[Callable[..., object], Ask] = {
     evaluation.spans_to_evaluate: lambda project, *_: evaluation.spans_to_evaluate(
         project, evaluation.Watermark(0), datetime.now(UTC) + timedelta(minutes=1)
@@ -31,6 +32,15 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
     gpu.of_trace: lambda project, trace_id, _: gpu.of_trace(project, _SUMMARIES[trace_id]).gpus,
     metrics.names: lambda project, *_: metrics.names(project, HOUR),
     metrics.query_metric: lambda project, *_: metrics.query_metric(project, gpu.UTILIZATION, HOUR),
+    ledger.flows: lambda project, *_: ledger.flows(project, _AROUND_NOW),
+    ledger.series: lambda project, *_: sum(each.counts.accepted for each in ledger.series(project, _AROUND_NOW)),
+    ledger.reasons: lambda project, *_: ledger.reasons(project, _AROUND_NOW),
+    ledger.lag_series: lambda project, *_: [
+        each for each in ledger.lag_series(project, _AROUND_NOW) if each.p50_s is not None
+    ],
+    ledger.clocks: lambda project, *_: ledger.clocks(project, _AROUND_NOW),
+    ledger.uses: lambda project, *_: ledger.uses(project),
+    ledger.usage: lambda project, *_: ledger.usage(project, _AROUND_NOW.start, _AROUND_NOW.start),
     overview.summary: lambda project, *_: overview.summary(project, RollupFilter(range=HOUR)).current.requests,
     overview.series: lambda project, *_: sum(
         each.measures.requests for each in overview.series(project, RollupFilter(range=HOUR))
@@ -58,6 +68,8 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
 }
 # It stores and answers nothing; that it stores for its own project only has a test below.
 NO_QUESTION = {scores.write_scores}
+# The ledger knows when things came in, not when they happened.
+_AROUND_NOW = TimeRange(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1))
 _GROUNDED = ScoreFilter(range=HOUR, name="g")
 _SUMMARIES: dict[str, traces.TraceRow] = {}
 
@@ -84,6 +96,11 @@ def world(project_id: int) -> tuple[int, str, str]:
         for row in (call, again)
     ]
     scores.write_scores(project_id, judged, 90)
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    counted = {"requests": 2, "bytes": 100, "accepted": 3, "rejected": 1}
+    same = {"project_id": project_id, "key_id": 1, "signal": "traces", "minute": minute, "reason": ""}
+    columns = {name: [value] * len(counted) for name, value in same.items()}
+    client.insert("ingest_ledger", columns | {"what": [*counted], "n": [*counted.values()]})
     store_rows(project_id, "metric_points", [point(gpu.UTILIZATION, 1, 0.5, host="node", gpu_uuid="GPU")])
     store_rows(project_id, "metric_points", [point("vllm:num_requests_running", 1, 2.0)])
     _SUMMARIES[trace_id] = traces.summaries(project_id, [trace_id])[trace_id]

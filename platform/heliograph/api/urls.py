@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import views
+from heliograph.api import ingest, views
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
@@ -16,5 +16,16 @@ urlpatterns = [
     path("v1/spans", views.SpansView.as_view(), name="api-spans"),
     path("v1/metrics/query", views.MetricsView.as_view(), name="api-metrics"),
     path("v1/scores", views.ScoresView.as_view(), name="api-scores"),
+    path("v1/ingest/ledger", ingest.LedgerView.as_view(), name="api-ingest-ledger"),
+    path("v1/ingest/dead-letters", ingest.LettersView.as_view(), name="api-dead-letters"),
+    path("v1/ingest/dead-letters/<str:letter_id>", ingest.OneLetterView.as_view(), name="api-dead-letter"),
+    path("v1/ingest/dead-letters/<str:letter_id>/body", ingest.LetterBodyView.as_view(), name="api-dead-letter-body"),
+    path(
+        "v1/ingest/dead-letters/<str:letter_id>/replay",
+        ingest.LetterReplayView.as_view(),
+        name="api-dead-letter-replay",
+    ),
+    path("v1/ingest/limits", ingest.LimitsView.as_view(), name="api-ingest-limits"),
+    path("v1/ingest/limits/keys/<int:key_id>", ingest.KeyLimitsView.as_view(), name="api-ingest-key-limits"),
     re_path(r"^", views.UnknownView.as_view()),
 ]

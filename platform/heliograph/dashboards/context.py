@@ -13,6 +13,7 @@ PAGES = (
     ("overview", "Overview", "overview"),
     ("traces", "Traces", "traces"),
     ("evaluations", "Evaluations", "evaluations"),
+    ("ingest", "Ingest", "ingest"),
     ("settings", "Settings", "settings"),
 )
 

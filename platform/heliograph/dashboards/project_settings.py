@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 
 from heliograph.accounts.models import ApiKey, Project, User
 from heliograph.dashboards.access import editor_page, may_edit, project_page
+from heliograph.dashboards.ingest_limits import limits_context
 
 # More keys than this in one project is a mistake or an attack.
 MAX_KEYS = 200
@@ -84,6 +85,7 @@ def _page(
         "password_form": password_form,
         "new_key": new_key,
         **sending_context(project),
+        **limits_context(request, project),
     }
     return render(request, "dashboards/settings.html", context, status=status)
 

@@ -3,7 +3,17 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, re_path
 
-from heliograph.dashboards import blobs, entrance, evaluations, overview, project_settings, trace, traces
+from heliograph.dashboards import (
+    blobs,
+    entrance,
+    evaluations,
+    ingest,
+    ingest_limits,
+    overview,
+    project_settings,
+    trace,
+    traces,
+)
 
 urlpatterns = [
     path("", entrance.home, name="home"),
@@ -30,7 +40,14 @@ urlpatterns = [
     path("p/<slug:slug>/evaluations/drift", evaluations.request_drift, name="evaluations-drift"),
     path("p/<slug:slug>/evaluations/regression", evaluations.request_regression, name="evaluations-regression"),
     path("p/<slug:slug>/evaluations/runs/<int:run_id>", evaluations.show_run, name="evaluations-run"),
+    path("p/<slug:slug>/ingest", ingest.show, name="ingest"),
+    path("p/<slug:slug>/ingest/letters/<str:letter_id>", ingest.show_letter, name="ingest-letter"),
+    path("p/<slug:slug>/ingest/letters/<str:letter_id>/body", ingest.download_letter, name="ingest-letter-body"),
+    path("p/<slug:slug>/ingest/letters/<str:letter_id>/replay", ingest.replay_letter, name="ingest-letter-replay"),
+    path("p/<slug:slug>/ingest/letters/<str:letter_id>/delete", ingest.delete_letter, name="ingest-letter-delete"),
     path("p/<slug:slug>/settings", project_settings.show, name="settings"),
+    path("p/<slug:slug>/settings/limits", ingest_limits.change_project, name="settings-limits"),
+    path("p/<slug:slug>/settings/keys/<int:key_id>/limits", ingest_limits.change_key, name="settings-key-limits"),
     path("p/<slug:slug>/settings/keys", project_settings.create_key, name="settings-create-key"),
     path("p/<slug:slug>/settings/keys/<int:key_id>/revoke", project_settings.revoke_key, name="settings-revoke-key"),
     path("p/<slug:slug>/settings/password", project_settings.change_password, name="settings-password"),

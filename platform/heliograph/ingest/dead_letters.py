@@ -25,7 +25,7 @@ from django.conf import settings
 from heliograph import metrics
 from heliograph.ingest import ledger
 from heliograph.ingest.durable import write_durably
-from heliograph.ingest.exports import Export, decode
+from heliograph.ingest.exports import Export, decode_by_rules
 from heliograph.ingest.spool import DEAD_LETTERS, SUFFIX, file_of, read_file
 
 log = logging.getLogger(__name__)
@@ -142,9 +142,9 @@ class DeadLetters:
         Raises NoLetterError, or the Refusal that its body still meets; then it stays.
         """
         letter, export = self.get(project_id, letter_id)
+        batch = decode_by_rules(export)
         # The replayer counts the same number: of the file where it was spooled before, else of what it decodes.
-        decoded = decode(export).decoded
-        items = letter.items or decoded.accepted
+        items = letter.items or batch.decoded.accepted
         note = self._note(project_id, letter_id)
         try:
             # A rename succeeds once: who made it replays the letter.
@@ -152,9 +152,13 @@ class DeadLetters:
         except FileNotFoundError as error:
             raise NoLetterError(letter_id) from error
         note.unlink(missing_ok=True)
-        what: ledger.What = "revived" if letter.is_accepted else "accepted"
-        ledger.count(project_id, letter.key_id, letter.signal, what, items)
-        ledger.count(project_id, letter.key_id, letter.signal, "spooled", items)
+        whose = (project_id, letter.key_id, letter.signal)
+        if letter.is_accepted:
+            ledger.count(*whose, "revived", items)
+        else:
+            ledger.count(*whose, "accepted", items + batch.sampled)
+            ledger.count(*whose, "sampled", batch.sampled)
+        ledger.count(*whose, "spooled", items)
         return items
 
     def delete(self, project_id: int, letter_id: str) -> None:

@@ -121,11 +121,11 @@ class Pipeline:
                 outcome = "empty"
                 if batch.decoded.accepted:
                     outcome = (await self._writers[export.signal].submit(batch)).value
+                count_acknowledged(export, batch, outcome)
                 permit.keep()
         except (MalformedBody, NotStored) as refusal:
             await self._keep_dead_letter(export, refusal, tenant)
             raise
-        count_acknowledged(export, batch, outcome)
         return batch.decoded.rejected
 
     async def _keep_blobs(self, batch: Batch) -> Batch:

@@ -30,17 +30,22 @@ IDLE_SECONDS = 900.0
 
 @dataclass
 class _Shared:
-    """One count that several processes share: what the store knows, what is on its way there, what is new."""
+    """One count that several processes share.
+
+    What the store knows, what is on its way there, what is new, and what requests hold that are not acknowledged yet:
+    these are in no page of the ledger, so they are kept apart.
+    """
 
     period: datetime | None = None
     known: int = 0
     sent: int = 0
     new: int = 0
+    held: int = 0
 
     def used(self, period: datetime) -> int:
         if self.period != period:
             self.period, self.known, self.sent, self.new = period, 0, 0, 0
-        return self.known + self.sent + self.new
+        return self.known + self.sent + self.new + self.held
 
 
 @dataclass
@@ -77,8 +82,7 @@ class Meter:
                 raise _limited(tenant, "max_bytes_per_day", _seconds_until(day_of(now) + timedelta(days=1), now))
             # Known to be used up: refused before anything is decoded.
             self._check_spans(use, limits, 1, now)
-            use.bytes_day.used(day_of(now))
-            use.bytes_day.new += size
+            use.bytes_day.held += size
         return Permit(self, tenant, size)
 
     def take_spans(self, tenant: Tenant, spans: int) -> None:
@@ -90,8 +94,7 @@ class Meter:
             use = self._use(tenant)
             self._check_spans(use, tenant.limits, spans, now)
             use.tokens -= spans
-            use.spans_month.used(month_of(now))
-            use.spans_month.new += spans
+            use.spans_month.held += spans
 
     def give_back(self, tenant: Tenant, size: int, spans: int) -> None:
         """Return what a request took that was not acknowledged."""
@@ -100,8 +103,23 @@ class Meter:
         with self._lock:
             use = self._use(tenant)
             use.tokens += spans
-            use.bytes_day.new -= size
-            use.spans_month.new -= spans
+            use.bytes_day.held -= size
+            use.spans_month.held -= spans
+
+    def keep(self, tenant: Tenant, size: int, spans: int) -> None:
+        """Note that what a request took was acknowledged. Call when the ledger has counted it."""
+        if not tenant.limits:
+            return
+        now = datetime.now(UTC)
+        with self._lock:
+            use = self._use(tenant)
+            for shared, period, taken in (
+                (use.bytes_day, day_of(now), size),
+                (use.spans_month, month_of(now), spans),
+            ):
+                shared.used(period)
+                shared.held -= taken
+                shared.new += taken
 
     def on_cut(self) -> None:
         """Note that what is new is on its way to the store."""
@@ -187,7 +205,8 @@ class Permit:
         self._spans = spans
 
     def keep(self) -> None:
-        """The request is acknowledged."""
+        """The request is acknowledged, and the ledger has counted it."""
+        self._meter.keep(self._tenant, self._size, self._spans)
         self._is_kept = True
 
     def __enter__(self) -> Self:

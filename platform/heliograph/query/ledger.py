@@ -111,6 +111,16 @@ class Clock:
     lag_max_s: float
 
     @property
+    def p50_ns(self) -> float | None:
+        """The median lag in nanoseconds."""
+        return None if self.p50_s is None else self.p50_s * 1e9
+
+    @property
+    def p95_ns(self) -> float | None:
+        """The lag of all but the slowest twentieth, in nanoseconds."""
+        return None if self.p95_s is None else self.p95_s * 1e9
+
+    @property
     def is_skewed(self) -> bool:
         """Whether the service's clock is ahead, which nothing else explains."""
         return self.future > 0

@@ -1,0 +1,33 @@
+"""What waits in the spool now, of the whole installation: one file holds requests of many projects."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliograph.ingest.spool import SUFFIX
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """Files and bytes that wait, the bound, and the age in seconds of the oldest; None where nothing waits."""
+
+    files: int
+    bytes: int
+    max_bytes: int
+    oldest_s: float | None
+
+
+def state_of(folder: Path, max_bytes: int) -> SpoolState:
+    """Return what waits in a spool folder; a folder that is not there yet holds nothing."""
+    names: list[str] = []
+    size = 0
+    for path in folder.glob(f"*{SUFFIX}"):
+        try:
+            size += path.stat().st_size
+        except FileNotFoundError:  # replayed meanwhile
+            continue
+        names.append(path.name)
+    # A name begins with the time in nanoseconds. Clocks differ between hosts that share a folder: never below 0.
+    first = min((name.partition("-")[0] for name in names), default="")
+    age = max(0.0, time.time() - int(first) / 1e9) if first.isdecimal() else None
+    return SpoolState(len(names), size, max_bytes, age)
