@@ -48,7 +48,7 @@ ingest_replayed = _meter.create_counter(
     "heliograph.ingest.replayed", unit="{request}", description="Spooled requests that reached the store."
 )
 ingest_dead_letters = _meter.create_counter(
-    "heliograph.ingest.dead_letters", unit="{request}", description="Spooled requests set aside, by reason."
+    "heliograph.ingest.dead_letters", unit="{request}", description="Requests kept as dead letters, by reason."
 )
 ingest_blobs = _meter.create_counter(
     "heliograph.ingest.blobs", unit="{blob}", description="Images, sounds and files cut out of spans and kept apart."

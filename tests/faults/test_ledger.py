@@ -91,6 +91,7 @@ def test_a_stop_costs_nothing_even_while_the_store_is_away(stack: Stack, tenant:
     assert is_balanced(found)
 
 
+@pytest.mark.django_db
 def test_a_body_that_the_store_refused_is_kept_looked_at_and_replayed_exactly_once(
     stack: Stack, tenant: Tenant, tmp_path: Path
 ) -> None:
@@ -118,8 +119,9 @@ def test_a_body_that_the_store_refused_is_kept_looked_at_and_replayed_exactly_on
     assert is_balanced(found)
 
 
-def test_a_malformed_body_is_a_letter_that_replays_once_the_decoder_reads_it(
-    stack: Stack, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.django_db
+def test_a_malformed_body_is_a_letter_that_stays_until_it_can_be_read_or_is_deleted(
+    stack: Stack, tenant: Tenant
 ) -> None:
     body = b"\xff\xff" + trace_request(2).SerializeToString()
     assert post(stack, tenant, body) == 400
