@@ -55,6 +55,14 @@ def test_the_page_shows_what_was_counted_by_key_with_reasons(project: Project, r
     assert ">10<" in page
 
 
+def test_htmx_gets_the_numbers_of_now_alone(project: Project, reader: Client) -> None:
+    note(project, 1, requests=7, accepted=41)
+    answer = reader.get(reverse("ingest", args=[project.slug]), headers={"hx-request": "true"}).content.decode()
+    assert answer.startswith('<div id="ingest-now" hx-get=')
+    assert ">41<" in answer
+    assert "Dead letters" not in answer
+
+
 def test_an_empty_page_says_what_to_do(project: Project, reader: Client) -> None:
     page = reader.get(reverse("ingest", args=[project.slug])).content.decode()
     assert "Nothing has arrived in this time range." in page

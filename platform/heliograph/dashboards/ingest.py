@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from heliograph.accounts.models import ApiKey, Project
 from heliograph.clickhouse.errors import StoreError
 from heliograph.dashboards.access import editor_page, may_edit, project_page
 from heliograph.dashboards.charts import Chart, Series, over_range
-from heliograph.dashboards.timerange import chosen_range
+from heliograph.dashboards.timerange import ChosenRange, chosen_range
 from heliograph.ingest.dead_letters import DeadLetters, Letter, NoLetterError
 from heliograph.ingest.letter_view import view_of
 from heliograph.ingest.refusals import Refusal
@@ -47,8 +48,10 @@ class Books:
 
 @project_page
 def show(request: HttpRequest, project: Project) -> HttpResponse:
-    """Show the page; without the store, what is known without it."""
+    """Show the page; without the store, what is known without it. To htmx, only the numbers of now."""
     chosen = chosen_range(request)
+    if request.headers.get("hx-request") and not request.headers.get("hx-history-restore-request"):
+        return _show_now(request, project, chosen)
     books, failure = None, ""
     try:
         books = _read(project.pk, chosen.range)
@@ -70,6 +73,20 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "is_current": chosen.preset != "custom",
     }
     return render(request, "dashboards/ingest.html", context)
+
+
+def _show_now(request: HttpRequest, project: Project, chosen: ChosenRange) -> HttpResponse:
+    flows: list[Flow] | None = None
+    # Without the store the spool is shown alone; the page around it says so.
+    with suppress(StoreError):
+        flows = ledger.flows(project.pk, chosen.range)
+    context = {
+        "books": flows is not None,
+        "total": _total(flows or []),
+        "spool": state_of(settings.SPOOL_DIR, settings.SPOOL_MAX_BYTES),
+        "is_current": True,
+    }
+    return render(request, "dashboards/_ingest_now.html", context)
 
 
 @project_page
@@ -163,13 +180,13 @@ def _charts(books: Books) -> list[Chart]:
     return [
         Chart(
             "ingest",
-            "What came in?",
+            "How many spans, data points and log records came in?",
             "count",
             [point.start_s * 1000 for point in books.points],
             [
-                Series("accepted", [row.accepted for row in counts], "light"),
+                Series("accepted at once", [max(row.accepted - row.spooled, 0) for row in counts], "light"),
                 Series("spooled", [row.spooled for row in counts], "strong"),
-                Series("rejected or in refused requests", [row.rejected + row.refused for row in counts], "bad"),
+                Series("rejected", [row.rejected for row in counts], "bad"),
             ],
             kind="bar",
         ),

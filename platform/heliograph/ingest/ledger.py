@@ -71,7 +71,7 @@ _numbers = itertools.count()
 
 
 def count(project: int, key: int, signal: str, what: What, n: int = 1, reason: str = "") -> None:
-    """Add `n` to one count of this minute. Cheap (about a microsecond) and safe in every thread; once a request.
+    """Add `n` to one count of this minute. A few microseconds, safe in every thread: for once a request.
 
     `project` is the project's id, `key` the key's (0 for a request without a key), `signal` traces, metrics or logs.
     """
