@@ -23,6 +23,7 @@ from collectors.semconv.meaning import Fields, interpret
 from collectors.semconv.model import model_columns
 from collectors.semconv.table import Index
 from collectors.text import cut, fits
+from collectors.usage import MAX_ANCESTORS, Use, repeats
 
 _SPAN_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 _STATUSES = ("unset", "ok", "error")
@@ -30,11 +31,10 @@ _NO_ID = bytes(8)
 _NO_TRACE = bytes(16)
 # A status message may be a whole traceback; what a person reads of it is its beginning.
 _MAX_STATUS_BYTES = 16_384
-# Ancestors looked at to find usage that repeats below: deeper chains of calls are not built by frameworks.
-_MAX_ANCESTORS = 64
 _NO_EVENTS: list[Event] = []
 _in_order = itemgetter(*SPAN_COLUMNS)
 _USAGE_COUNTED = SPAN_COLUMNS.index("usage_counted")
+_TRACE, _SPAN, _RESPONSE = map(SPAN_COLUMNS.index, ("trace_id", "span_id", "response_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,9 @@ def _add_span(batch: _Batch, span: Span, origin: Origin, columns: Fields, cut_ab
         truncated[column] = 0
     row["attributes"] = texts
     _add_name(row, span, fields, truncated)
+    if fields["kind"] == "tool" and not row["tool_name"]:
+        # Senders without a key for it name the span after the tool.
+        row["tool_name"] = row["name"]
     if row["model"]:
         row.update(model_columns(row["model"]))
     if "gpu_uuids" in fields:
@@ -247,19 +250,32 @@ def _mark_entries(batch: _Batch) -> None:
 
 
 def _count_usage_once(batch: _Batch) -> None:
-    """Where one instrumented library calls another, both report the same usage: the innermost span's counts."""
-    trace, parent = SPAN_COLUMNS.index("trace_id"), SPAN_COLUMNS.index("parent_span_id")
-    counted = set(batch.with_usage)
+    """Of spans that report the usage of the same model call, one counts: see `collectors.usage`."""
+    if len(batch.with_usage) < 2:
+        return
+    by_trace: dict[str, list[int]] = {}
     for row in batch.with_usage:
-        trace_id, parent_id = batch.rows[row][trace], batch.rows[row][parent]
-        for _ in range(_MAX_ANCESTORS):
-            above = batch.places.get((trace_id, parent_id)) if parent_id else None
-            if above is None:
+        by_trace.setdefault(batch.rows[row][_TRACE], []).append(row)
+    for trace_id, rows in by_trace.items():
+        if len(rows) > 1:
+            _count_once_in(batch, trace_id, rows)
+
+
+def _count_once_in(batch: _Batch, trace_id: str, rows: list[int]) -> None:
+    parents: dict[str, str] = {}
+    for row in rows:
+        span_id = batch.rows[row][_SPAN]
+        for _ in range(MAX_ANCESTORS):
+            place = batch.places.get((trace_id, span_id))
+            if place is None or span_id in parents:
                 break
-            if above[0] in counted and above[0] != row:
-                counted.discard(above[0])
-                batch.rows[above[0]] = _replaced(batch.rows[above[0]], _USAGE_COUNTED, False)
-            parent_id = above[1]
+            parents[span_id] = place[1]
+            span_id = place[1]
+    uses = [Use(batch.rows[row][_SPAN], batch.rows[row][_RESPONSE]) for row in rows]
+    repeated = repeats(uses, parents)
+    for row, use in zip(rows, uses, strict=True):
+        if use.span_id in repeated:
+            batch.rows[row] = _replaced(batch.rows[row], _USAGE_COUNTED, False)
 
 
 def _replaced(row: Row, at: int, value: Any) -> Row:

@@ -11,9 +11,9 @@ PREVIEW_CHARS = 200
 MAX_DOCUMENTS = 1_000
 
 
-def content_of(value: Any, role: str, *, is_answer: bool = False) -> tuple[str, str]:
-    """(text for the column, preview) of a value that may hold messages; a model's answer is one in any shape."""
-    messages = sure_messages_of(value, role) if is_answer else messages_of(value, role)
+def content_of(value: Any, role: str) -> tuple[str, str]:
+    """(text for the column, preview) of a value that may hold messages."""
+    messages = messages_of(value, role)
     if messages:
         return to_json(messages), preview(messages, role)
     text = to_text(value)
@@ -91,12 +91,15 @@ def found_documents(text: str) -> str:
     parsed = from_json(text)
     if isinstance(parsed, dict):
         parsed = parsed.get("documents", parsed.get("output", parsed.get("outputs")))
-    if not isinstance(parsed, list) or not all(isinstance(item, str) or _is_document(item) for item in parsed):
+    if not isinstance(parsed, list) or not all(map(_is_document, parsed)):
         return ""
     return documents_of(parsed)
 
 
 def _is_document(item: Any) -> bool:
+    if isinstance(item, str):
+        # `<Node ...>` is what Python prints of an object: no text of it.
+        return not (item.startswith("<") and item.endswith(">"))
     if not isinstance(item, dict) or "role" in item:
         return False
     return isinstance(item.get("kwargs"), dict) or any(key in item for key in ("content", "page_content", "text"))
@@ -131,3 +134,24 @@ def embedded_texts(value: Any) -> str:
         lines = [item.get("text") if isinstance(item, dict) else from_json(item) for item in value]
         return "\n".join(to_text(line) for line in lines if line is not None)
     return to_text(value)
+
+
+def embedding_input(value: Any) -> Any:
+    """The texts that an embedding's request to the API took; else the value itself."""
+    body = from_json(value) if isinstance(value, str) and value[:1] == "{" else value
+    if isinstance(body, dict) and "model" in body and isinstance(texts := body.get("input"), list):
+        return embedded_texts(texts) if all(isinstance(text, str) for text in texts) else value
+    return value
+
+
+def object_content(value: Any, role: str) -> tuple[str, str] | None:
+    """`content_of` an object without messages, None for anything else.
+
+    LangSmith puts a function's arguments and results where a prompt and an answer stand: `{"output": null}` is none.
+    """
+    if isinstance(value, str) and value[:1] not in ("{", '"'):
+        return None
+    body = from_json(value)
+    if not isinstance(body, dict) or messages_of(value, role) is not None:
+        return None
+    return content_of(value, role) if any(each is not None for each in body.values()) else ("", "")

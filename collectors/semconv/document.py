@@ -16,7 +16,8 @@ converter of its own (another unit, a table of names, a part of a JSON object).
 
 `several` are JSON objects that hold several fields. Tokens are stored in one convention, whatever the sender's: input
 includes cache reads and writes, output includes reasoning. Usage counts on `llm`, `embedding` and `reranker` spans
-only, and of such spans within each other in one request on the innermost.
+only, and once for each call: of spans within each other that come together on the innermost, of two that name the same
+response on the first, and never on one that repeats what is stored already.
 """
 
 

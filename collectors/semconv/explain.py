@@ -75,7 +75,9 @@ _MADE_OF: Mapping[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
         (("cache_write_5m_tokens", "cache_write_1h_tokens"), ()),
     ),
     "tool_name": ((("tool_name",), ()), (("entity_name",), ("kind", "operation"))),
-    "finish_reason": ((("finish_reason",), ()), (("output_messages",), ())),
+    "finish_reason": ((("finish_reason",), ()), (("output_messages",), ()), (("output",), ("kind", "operation"))),
+    # What a retriever gave is what it found.
+    "documents": ((("documents",), ()), (("output", "output_messages"), ("kind", "operation"))),
 }
 # Tokens are brought into one convention: where that changed a number, all of these decided about it.
 _TOKENS = (
@@ -162,7 +164,7 @@ def _decided_by(
     column: str, value: Any, fields: Fields, said: EventMeaning, index: Index
 ) -> tuple[tuple[str, ...], str]:
     """The fields that decide a column's value, and in words what its keys alone do not say."""
-    if column == "kind" and "kind" not in fields:
+    if column == "kind" and fields.get("kind") != value:
         return _kind_decided_by(value, fields, index)
     if column in ("input_tokens", "output_tokens") and fields.get(column) != value:
         return _TOKENS, "brought into one convention: cached and reasoning tokens are parts of input and output"
@@ -179,6 +181,8 @@ def _decided_by(
 
 
 def _kind_decided_by(value: str, fields: Fields, index: Index) -> tuple[tuple[str, ...], str]:
+    if "kind" in fields:
+        return ("kind", "operation"), "the operation says more than the kind"
     if "operation" in fields and index.kind_of_operation.get(fields["operation"].lower()) == value:
         return ("operation",), "worked out from the operation"
     signs = {"tool": _SIGNS_OF_A_TOOL, "llm": SIGNS_OF_A_MODEL, "agent": ("agent_name",)}.get(value, ())

@@ -3,7 +3,7 @@
 https://docs.langchain.com/langsmith/trace-with-opentelemetry
 """
 
-from collectors.semconv.convert import one_of
+from collectors.semconv.convert import Spread, count, one_of, python_literal
 from collectors.semconv.table import Dialect, Source
 
 KINDS = {
@@ -23,5 +23,18 @@ DIALECT = Dialect(
         ),
         "user_id": ("langsmith.metadata.user_id",),
         "tags": ("langsmith.span.tags",),
+        "several": (
+            Source(
+                "gen_ai.usage.input_token_details",
+                Spread(
+                    {"cache_read": ("cache_read_tokens", count), "cache_creation": ("cache_write_tokens", count)},
+                    read=python_literal,
+                ),
+            ),
+            Source(
+                "gen_ai.usage.output_token_details",
+                Spread({"reasoning": ("reasoning_tokens", count)}, read=python_literal),
+            ),
+        ),
     },
 )

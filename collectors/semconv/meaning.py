@@ -12,14 +12,16 @@ from collectors.semconv.content import (
     content_of,
     documents_of,
     embedded_texts,
+    embedding_input,
     found_documents,
     messages_column,
+    object_content,
     preview,
 )
 from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD, Converter, Spread, from_json
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
-from collectors.semconv.messages import CUT_ROLE, Message, message_of, messages_of
+from collectors.semconv.messages import CUT_ROLE, Message, message_of, messages_of, sure_messages_of
 from collectors.semconv.parts import parts_of
 from collectors.semconv.providers import fold
 from collectors.semconv.table import PROJECT, RANKS_PER_DIALECT, Hit, Index, Path, unflatten
@@ -325,13 +327,15 @@ def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
         value = fields["input_messages"]
         if "system_instructions" not in fields and (read := canonical.read(value, "user")) is not None:
             return value, read.preview
+        if "system_instructions" not in fields and (other := object_content(value, "user")) is not None:
+            return other
         text, messages = messages_column(value, "user")
     elif said.input_messages:
         text, messages = "", said.input_messages
     elif "embedded_texts" in fields:
         return content_of(embedded_texts(fields["embedded_texts"]), "user")
     elif "input" in fields:
-        return content_of(fields["input"], "user")
+        return content_of(embedding_input(fields["input"]), "user")
     else:
         text, messages = "", []
     if "system_instructions" in fields and not any(message["role"] == "system" for message in messages):
@@ -349,15 +353,24 @@ def _output(fields: Fields, said: EventMeaning) -> tuple[str, str]:
             if "finish_reason" not in fields:
                 fields["finish_reason"] = read.finish_reason or ""
             return value, read.preview
+        if (other := object_content(value, "assistant")) is not None:
+            return other
         text, messages = messages_column(value, "assistant")
     elif said.output_messages:
         text, messages = "", said.output_messages
     elif "output_tool_calls" in fields or "output_reasoning" in fields:
         text, messages = "", [_assembled(fields)]
     elif "output" in fields:
-        return content_of(fields["output"], "assistant", is_answer=fields["kind"] == "llm")
+        if fields["kind"] != "llm":
+            return content_of(fields["output"], "assistant")
+        text, messages = "", sure_messages_of(fields["output"], "assistant")
     else:
         return "", ""
+    return _answer(fields, text, messages)
+
+
+def _answer(fields: Fields, text: str, messages: list[Message]) -> tuple[str, str]:
+    """Column and preview of output messages, whose text is `text` where it need not be written."""
     if not any(message["parts"] or "finish_reason" in message for message in messages):
         # A call that failed: an empty message is no answer.
         return "", ""

@@ -31,7 +31,8 @@ DIALECT = Dialect(
     fields={
         "kind": (Source("mlflow.spanType", one_of(KINDS)),),
         "provider": ("mlflow.llm.provider",),
-        "model_requested": ("mlflow.llm.model",),
+        # Of the response where there is one; the request's stands in `model`, as all arguments of the call do.
+        "model_answered": ("mlflow.llm.model",),
         "session_id": ("mlflow.trace.session",),
         "user_id": ("mlflow.trace.user",),
         "entity_name": ("mlflow.spanFunctionName",),

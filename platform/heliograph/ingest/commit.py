@@ -23,9 +23,11 @@ from pathlib import Path
 from heliograph import metrics
 from heliograph.clickhouse import client
 from heliograph.clickhouse.prepared import prepare
-from heliograph.ingest import duplicates, ledger
+from heliograph.ingest import duplicates, ledger, usage_once
 from heliograph.ingest.exports import Batch
+from heliograph.ingest.lock import lock_path
 from heliograph.ingest.longtexts import TextWriter
+from heliograph.ingest.rules import with_rule_columns
 from heliograph.ingest.signals import Columns, Signal
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class Committer:
     def __init__(self, signal: Signal, folder: Path) -> None:
         self.signal = signal
         # Opened here, by this committer alone: flock then also excludes the other threads of this process.
-        self._lock = (folder / f"commit-{signal.name}.lock").open("ab")
+        self._lock = lock_path(folder, signal.name).open("ab")
         # The file excludes other processes and other committers; this one excludes the threads that share it.
         self._turn = threading.Lock()
         self._recent = duplicates.RecentKeys()
@@ -124,14 +126,18 @@ class Committer:
         ]
         if tried_after_ns is None:
             new = _insert_of(columns, keys, is_new)
+            usage_once.count_once(new.columns, stored)
             metrics.ingest_duplicates.add(len(keys) - len(new.keys))
             return [new] if new.keys else []
         own = {key: us for key, us in stored.items() if key in first_places and us * 1_000 >= tried_after_ns}
         weeks = [duplicates.week_of(start) for start in columns["start_time"]]
-        return [
+        repeated = [
             _insert_of(columns, keys, wanted)
             for wanted in _inserts_to_repeat(_earlier_inserts(own), keys, first_places, is_new, weeks)
         ]
+        for insert in repeated:
+            usage_once.count_once(insert.columns, stored)
+        return repeated
 
     def _look_up(self, columns: Columns, keys: list[str]) -> dict[str, int]:
         places: defaultdict[int, list[int]] = defaultdict(list)
@@ -140,8 +146,11 @@ class Committer:
                 places[project_id].append(place)
         stored: dict[str, int] = {}
         for project_id, chosen in places.items():
-            ids = ([columns[name][place] for place in chosen] for name in ("trace_id", "span_id", "start_time"))
-            stored |= duplicates.stored_spans(project_id, *ids)
+            traces, spans, starts = (
+                [columns[name][place] for place in chosen] for name in ("trace_id", "span_id", "start_time")
+            )
+            starts += usage_once.minutes_within(columns, chosen)
+            stored |= duplicates.stored_spans(project_id, traces, spans, starts)
         return stored
 
 
@@ -150,6 +159,7 @@ def merge(group: Sequence[Batch]) -> Columns:
     filled = [batch for batch in group if batch.decoded.accepted]
     if not filled:
         return {}
+    with_rule_columns([batch.decoded.columns for batch in filled])
     columns: Columns = {"project_id": [], "retention_days": []}
     for batch in filled:
         columns["project_id"] += [batch.export.project_id] * batch.decoded.accepted

@@ -44,7 +44,7 @@ _LANGCHAIN = (
     "langchain==1.4.7",
     "langchain-openai==1.7.3",
     "langgraph==1.2.22",
-    "numpy",
+    "numpy==2.4.6",
     "openinference-instrumentation-langchain==0.1.80",
     "opentelemetry-instrumentation-langchain==0.62.4",
     *_OTEL,
@@ -72,6 +72,8 @@ class Sender:
     environment: str
     packages: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict)
+    # Packages that are installed without what they ask for, which is then named above.
+    without_requirements: tuple[str, ...] = ()
 
 
 def _python(environment: str, script: str, *packages: str, variables: dict[str, str] | None = None) -> Sender:
@@ -86,26 +88,26 @@ SENDERS: dict[str, Sender] = {
     "langsmith": _python(
         "langsmith",
         "langsmith_app.py",
-        "langsmith[otel]",
-        "openai",
+        "langsmith[otel]==0.15.0",
+        "openai==3.54.0",
         *_OTEL,
         variables={"LANGSMITH_TRACING": "true", "LANGSMITH_OTEL_ENABLED": "true", "LANGSMITH_OTEL_ONLY": "true"},
     ),
     "llama_index": _python(
         "llamaindex",
         "llama_index_app.py",
-        "llama-index-core",
-        "llama-index-llms-openai",
-        "llama-index-embeddings-openai",
-        "openinference-instrumentation-llama-index",
+        "llama-index-core==0.14.25",
+        "llama-index-llms-openai==0.8.3",
+        "llama-index-embeddings-openai==0.7.0",
+        "openinference-instrumentation-llama-index==4.6.1",
         *_OTEL,
     ),
     "litellm": _python(
         "litellm",
         "litellm_app.py",
         "litellm==1.106.2",
-        "mcp",
-        "fastapi",
+        "mcp==2.3.0",
+        "fastapi==0.165.0",
         *_OTEL,
         variables={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
     ),
@@ -113,20 +115,31 @@ SENDERS: dict[str, Sender] = {
     "smolagents": _python(
         "smolagents",
         "smolagents_app.py",
-        "smolagents[openai]",
-        "openinference-instrumentation-smolagents",
+        "smolagents[openai]==1.26.0",
+        "openinference-instrumentation-smolagents==0.1.43",
         *_OTEL,
     ),
-    "traceloop_sdk": _python("traceloop", "traceloop_app.py", "traceloop-sdk", "openai"),
-    "openlit": _python("openlit", "openlit_app.py", "openlit", "openai"),
+    "openlit": Sender(
+        ("openlit_app.py",),
+        "openlit",
+        (
+            "openai==2.54.0",
+            "opentelemetry-instrumentation==0.66b2",
+            "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
+            *_OTEL,
+            *("pydantic==2.14.3", "requests==2.34.2", "schedule==1.2.2", "xmltodict==1.0.4"),
+        ),
+        # pip found no versions of all the web frameworks' instrumentations that it asks for, none of which runs here.
+        without_requirements=("openlit==1.45.0",),
+    ),
     "langfuse": _python("langfuse", "langfuse_app.py", "langfuse==5.0.4", "openai==3.54.0"),
     "mlflow": _python(
         "mlflow",
         "mlflow_app.py",
-        "mlflow-tracing",
-        "pyyaml",
-        "sqlparse",
-        "openai",
+        "mlflow-tracing==3.17.2",
+        "pyyaml==6.0.3",
+        "sqlparse==0.6.1",
+        "openai==3.54.0",
         *_OTEL,
         variables={
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "{otlp}/v1/traces",
@@ -145,7 +158,7 @@ def make_environment(sender: Sender) -> Path:
     interpreter = Path("node") if is_node else folder / "bin" / "python"
     # Says what is installed, so that a program can be tried again without asking a registry.
     installed = folder / "recorded-with.txt"
-    wanted = "\n".join(sender.packages)
+    wanted = "\n".join((*sender.packages, *sender.without_requirements))
     if installed.exists() and installed.read_text() == wanted:
         return interpreter
     if is_node:
@@ -154,7 +167,10 @@ def make_environment(sender: Sender) -> Path:
     else:
         if not interpreter.exists():
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([interpreter, "-m", "pip", "install", "--quiet", *sender.packages], check=True)
+        pip = [interpreter, "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, *sender.packages], check=True)
+        if sender.without_requirements:
+            subprocess.run([*pip, "--no-deps", *sender.without_requirements], check=True)
     installed.write_text(wanted)
     return interpreter
 
