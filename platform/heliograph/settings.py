@@ -142,15 +142,6 @@ EVALUATION_INTERVAL_SECONDS = env.integer("HELIOGRAPH_EVALUATION_INTERVAL_SECOND
 # --- What requests cost of the GPUs -------------------------------------------------------------------------------
 # The attribute of a span or of its resource that names the tenant a request was for.
 TENANT_ATTRIBUTE = env.text("HELIOGRAPH_TENANT_ATTRIBUTE") or "tenant.id"
-# A trace is complete when its root has ended, nothing is missing, and nothing came for so long. Senders export every
-# five seconds by default, and a commit takes its time stamp a moment before it is visible.
-TRACE_QUIET_SECONDS = env.integer("HELIOGRAPH_TRACE_QUIET_SECONDS", 10, minimum=1, maximum=3600)
-# Whoever waits for a complete trace waits so long after its latest span: some traces never end.
-TRACE_MAX_WAIT_SECONDS = env.integer("HELIOGRAPH_TRACE_MAX_WAIT_SECONDS", 300, minimum=1, maximum=86_400)
-# How often tail sampling removes spans: each removal rewrites small parts, so it is done for many traces at once.
-TAIL_SAMPLING_INTERVAL_SECONDS = env.integer(
-    "HELIOGRAPH_TAIL_SAMPLING_INTERVAL_SECONDS", 300, minimum=10, maximum=86_400
-)
 
 # --- Celery ------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or "filesystem://"
@@ -192,11 +183,6 @@ CELERY_BEAT_SCHEDULE = {
     },
     # Finds jobs whose message was lost or whose worker was killed.
     "remap": {"task": "heliograph.remap.tasks.work_off", "schedule": 30.0, "options": {"expires": 30}},
-    "tail-sampling": {
-        "task": "heliograph.evals.tasks.sample_tails",
-        "schedule": float(TAIL_SAMPLING_INTERVAL_SECONDS),
-        "options": {"expires": TAIL_SAMPLING_INTERVAL_SECONDS},
-    },
     # Hourly, and once a day each by what the database knows: a message that was lost costs an hour, not a day.
     "drift": {"task": "heliograph.evals.tasks.check_drift_daily", "schedule": 3_600.0, "options": {"expires": 3_600}},
 }

@@ -182,7 +182,7 @@ def test_a_half_done_insert_whose_spans_came_again_meanwhile_is_not_doubled(comm
 def test_a_spooled_body_that_the_store_refuses_is_set_aside_and_the_rest_is_stored(spool, project_id, monkeypatch):
     good, bad = a_batch(project_id), a_batch(project_id)
     monkeypatch.setattr(
-        "heliograph.ingest.replay.decode",
+        "heliograph.ingest.replay.decode_by_rules",
         lambda export: poison(decode(export)) if export == bad.export else decode(export),
     )
     spool.append([good.export, bad.export])
@@ -196,7 +196,9 @@ def test_a_spooled_body_that_the_store_refuses_is_set_aside_and_the_rest_is_stor
     assert stored(project_id) == (2, 2, 2)
 
 
-def test_while_the_gate_is_closed_nobody_waits_for_the_store(spool, writer, project_id):
+def test_while_the_gate_is_closed_nobody_waits_for_the_store(spool, writer, project_id, monkeypatch):
+    # A project's rules are in Django's database, which these tests do without; test_rules.py has them.
+    monkeypatch.setattr("heliograph.ingest.replay.decode_by_rules", decode)
     writer._gate.close(UnavailableError("away"))
     assert writer.commit([a_batch(project_id)]) == [Outcome.SPOOLED]
     assert stored(project_id)[0] == 0

@@ -123,7 +123,8 @@ def expression(pattern: str, label: str) -> Finder:
         raise UnusableRuleError("This pattern matches the empty text; write + for * so that it needs a character.")
 
     def find(text: str) -> list[Find]:
-        return [Find(match.start(), match.end(), label) for match in compiled.finditer(text) if match.end() > match.start()]
+        matches = compiled.finditer(text)
+        return [Find(match.start(), match.end(), label) for match in matches if match.end() > match.start()]
 
     return Finder(find, lambda _: True)
 

@@ -7,26 +7,41 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_ingest_limits'),
+        ("accounts", "0002_ingest_limits"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='GpuPrice',
+            name="GpuPrice",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('valid_from', models.DateTimeField()),
-                ('usd_per_gpu_hour', models.DecimalField(decimal_places=6, max_digits=12)),
-                ('usd_per_kwh', models.DecimalField(blank=True, decimal_places=6, help_text='Empty where the hour includes the power.', max_digits=12, null=True)),
-                ('pue', models.DecimalField(decimal_places=3, default=Decimal('1'), max_digits=5)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='gpu_prices', to='accounts.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("valid_from", models.DateTimeField()),
+                ("usd_per_gpu_hour", models.DecimalField(decimal_places=6, max_digits=12)),
+                (
+                    "usd_per_kwh",
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        help_text="Empty where the hour includes the power.",
+                        max_digits=12,
+                        null=True,
+                    ),
+                ),
+                ("pue", models.DecimalField(decimal_places=3, default=Decimal("1"), max_digits=5)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="gpu_prices", to="accounts.project"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-valid_from'],
-                'constraints': [models.UniqueConstraint(fields=('project', 'valid_from'), name='one_gpu_price_at_a_time')],
+                "ordering": ["-valid_from"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("project", "valid_from"), name="one_gpu_price_at_a_time")
+                ],
             },
         ),
     ]
