@@ -214,11 +214,10 @@ provider.close()
 """
 
 
-def test_reading_everything_of_eight_gpus_costs_less_than_ten_milliseconds(fake_nvml, scenario):
+def test_one_sample_reads_every_one_of_eight_gpus(fake_nvml, scenario):
     env = environment(fake_nvml, scenario(h100s(8)))
     found = subprocess.run(
         [sys.executable, "-c", SAMPLE], env=env, capture_output=True, text=True, check=True, timeout=60
     )
-    count, seconds = found.stdout.split()
+    count, _ = found.stdout.split()  # what it costs is printed by benchmarks/gpu_agent.py
     assert int(count) == 8
-    assert float(seconds) < 0.01
