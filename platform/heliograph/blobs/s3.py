@@ -7,7 +7,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import File
-from storages.backends.s3 import S3Storage  # type: ignore[import-untyped]  # it publishes no types
+from storages.backends.s3 import S3Storage
 
 # An export waits for its blobs, and its sender gives up after about ten seconds: then it goes to the spool instead.
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
