@@ -39,6 +39,17 @@ FROM system.parts
 WHERE database = currentDatabase() AND table = %(table)s AND active AND %(project_id)s > 0
 """
 _STAGED = "SELECT count() AS rows, any(mapping_revision) AS revision FROM {table} WHERE project_id = %(project_id)s"
+# What retention or an erasure took out of the table after the batch was read must not come back with it.
+_PRUNE = """
+DELETE FROM {table}
+WHERE project_id = %(project_id)s AND (trace_id, span_id) NOT IN (
+    SELECT trace_id, span_id
+    FROM spans
+    WHERE project_id = %(project_id)s
+        AND toStartOfMinute(start_time) IN (SELECT toStartOfMinute(start_time) FROM {table})
+        AND (trace_id, span_id) IN (SELECT trace_id, span_id FROM {table})
+)
+"""
 _ATTACHED = """
 SELECT count() AS rows
 FROM spans
@@ -103,11 +114,15 @@ def stage(project_id: int, columns: Columns) -> None:
 def complete(project_id: int) -> None:
     """Bring what is staged into the table in place of its older rows, and empty the staging table.
 
+    A staged span that is no longer in the table is given up. Whoever deletes spans for good holds the same lock, so
+    that nothing goes between this look and the attaching but what retention takes, and will take again.
+
     With the ingest's lock held. May be called again after it was interrupted anywhere. Raises StoreError.
     """
     table = staging_table(project_id)
     if not client.execute_unscoped(f"EXISTS TABLE {table}", tag="remap.exists")[0]["result"]:
         return
+    client.query(project_id, _PRUNE.format(table=table), tag="remap.prune")
     (staged,) = client.query(project_id, _STAGED.format(table=table), tag="remap.staged")
     if staged["rows"]:
         given = {"revision": staged["revision"]}
