@@ -74,10 +74,11 @@ _MADE_OF: Mapping[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]] = {
         (("cache_write_tokens",), ()),
         (("cache_write_5m_tokens", "cache_write_1h_tokens"), ()),
     ),
-    "tool_name": ((("tool_name",), ()), (("entity_name",), ("kind", "operation"))),
-    "finish_reason": ((("finish_reason",), ()), (("output_messages",), ()), (("output",), ("kind", "operation"))),
+    # Read so because of what kind of span it is, whatever says that.
+    "tool_name": ((("tool_name",), ()), (("entity_name",), ("kind",))),
+    "finish_reason": ((("finish_reason",), ()), (("output_messages",), ()), (("output",), ("kind",))),
     # What a retriever gave is what it found.
-    "documents": ((("documents",), ()), (("output", "output_messages"), ("kind", "operation"))),
+    "documents": ((("documents",), ()), (("output", "output_messages"), ("kind",))),
 }
 # Tokens are brought into one convention: where that changed a number, all of these decided about it.
 _TOKENS = (
@@ -156,6 +157,8 @@ def _mapped(
 ) -> Mapped:
     value = settled[column]
     chosen, how = _decided_by(column, value, fields, said, index)
+    if column != "kind" and "kind" in chosen:
+        chosen += _decided_by("kind", settled["kind"], fields, said, index)[0]
     sources = tuple(dict.fromkeys(source for field in chosen for source in found.get(field, ())))
     return Mapped(column, value, sources, how)
 

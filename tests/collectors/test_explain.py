@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collectors.otlp import traces
@@ -113,8 +113,17 @@ def check(attributes: dict[str, Any], events: list[Event], index: Index) -> Expl
     return explanation
 
 
+# A span that is a tool for its call's id alone: that key decides about the name too.
+NAMED_BY_ITS_CALL = {
+    "langfuse.observation.type": "gpt-4o",
+    "gen_ai.tool.call.id": "gpt-4o",
+    "mlflow.spanFunctionName": "gpt-4o",
+}
+
+
 @settings(max_examples=600, deadline=None)
 @given(ATTRIBUTES, EVENTS, st.sampled_from([INDEX, RULES]))
+@example(NAMED_BY_ITS_CALL, [], INDEX)
 def test_the_named_keys_alone_fill_each_field_with_the_same_value(
     attributes: dict[str, Any], events: list[Event], index: Index
 ) -> None:
