@@ -7,8 +7,11 @@ from hashlib import blake2b
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
+from collectors.otlp.agent_spans import AgentSpans, mentions_agents, names_of
 from collectors.otlp.body import ContentType, each_scope, read_body
 from collectors.otlp.columns import LOG_COLUMNS, Row, to_columns
 from collectors.otlp.limits import Limits
@@ -28,11 +31,13 @@ TRUNCATED_KEY = "heliograph.truncated"
 
 @dataclass(frozen=True, slots=True)
 class DecodedLogs:
-    """Columns of equal length, named as in LOG_COLUMNS, and how many records were refused, by reason."""
+    """Columns of equal length, named as in LOG_COLUMNS, how many records were refused, by reason, and spans."""
 
     columns: dict[str, list[Any]]
     accepted: int
     rejected: Counter[str]
+    # An ExportTraceServiceRequest of what coding agents said in records; b"" without.
+    spans: bytes = b""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,8 @@ class _Batch:
     now_ns: int
     oldest_ns: int
     newest_ns: int
+    # None where the body holds no coding agent's records.
+    agents: AgentSpans | None = None
     seen: int = 0
     rows: list[Row] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -63,7 +70,8 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
     is counted in `rejected` by its reason. Raises Malformed where the body as a whole is unreadable.
     """
     request = ExportLogsServiceRequest()
-    batch = _Batch(limits, now_ns, limits.oldest_ns(now_ns), limits.newest_ns(now_ns))
+    agents = AgentSpans() if mentions_agents(body) else None
+    batch = _Batch(limits, now_ns, limits.oldest_ns(now_ns), limits.newest_ns(now_ns), agents)
     unreadable = read_body(body, request, content_type)
     if unreadable:
         batch.rejected["unreadable record: a value does not fit its field"] = unreadable
@@ -72,15 +80,17 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
         records = batch.within_cap(scope_logs.log_records)
         if records and resource_logs is not read:
             read, origin = resource_logs, read_resource(resource_logs.resource, limits)
-        scope = scope_logs.scope.name
         for record in records:
-            reason = _add(batch, record, origin, scope)
+            reason = _add(batch, record, origin, resource_logs.resource, scope_logs.scope)
             if reason is not None:
                 batch.rejected[reason] += 1
-    return DecodedLogs(to_columns(LOG_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
+    spans = agents.serialized() if agents else b""
+    return DecodedLogs(to_columns(LOG_COLUMNS, batch.rows), len(batch.rows), batch.rejected, spans)
 
 
-def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | None:
+def _add(
+    batch: _Batch, record: LogRecord, origin: Origin, resource: Resource, within: InstrumentationScope
+) -> str | None:
     """Add a record, or answer why not."""
     at = record.time_unix_nano or record.observed_time_unix_nano or batch.now_ns
     if at < batch.oldest_ns:
@@ -97,8 +107,24 @@ def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | 
     named = next((name for key in _EVENT_NAME_KEYS if (name := label(values.get(key))) is not None), "")
     severity = short_name(record.severity_text, "severity_text", truncated)
     event_name = short_name(record.event_name, "event_name", truncated) or named
+    scope = within.name
     if len(scope) > MAX_LABEL_CHARS:
         scope = short_name(scope, "scope_name", truncated)
+    trace_id = record.trace_id.hex() if len(record.trace_id) == 16 and record.trace_id != _NO_TRACE else ""
+    span_id = record.span_id.hex() if len(record.span_id) == 8 and record.span_id != _NO_ID else ""
+    # Without a time of its own a record that is sent again would be another span.
+    if batch.agents is not None and (record.time_unix_nano or observed):
+        place = batch.agents.add(
+            record,
+            resource=resource,
+            scope=within,
+            names=names_of(event_name, text, scope),
+            values=values,
+            at=at,
+            ids=(trace_id, span_id),
+        )
+        if place is not None and not trace_id and place.span_id:
+            trace_id, span_id = place.trace_id, place.span_id
     if truncated:
         attributes[TRUNCATED_KEY] = ",".join(truncated)
     gpus = gpu_uuids(attributes) or origin.gpu_uuids
@@ -107,8 +133,8 @@ def _add(batch: _Batch, record: LogRecord, origin: Origin, scope: str) -> str | 
             at,
             observed if batch.oldest_ns <= observed <= batch.newest_ns else at,
             _record_id(record, origin),
-            record.trace_id.hex() if len(record.trace_id) == 16 and record.trace_id != _NO_TRACE else "",
-            record.span_id.hex() if len(record.span_id) == 8 and record.span_id != _NO_ID else "",
+            trace_id,
+            span_id,
             record.severity_number if 0 <= record.severity_number <= _MAX_SEVERITY else 0,
             severity,
             event_name,

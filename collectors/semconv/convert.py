@@ -43,6 +43,17 @@ def present(value: Value) -> Value | None:
     return None if value is None or value in ("", [], {}) else value
 
 
+# What coding agents write in the place of content that they were not told to send.
+_REDACTED = frozenset({"<redacted>", "[redacted]"})
+
+
+def unredacted(value: Value) -> Value | None:
+    """The value itself unless it is empty or says that its sender kept it back."""
+    if isinstance(value, str) and value.strip().lower() in _REDACTED:
+        return None
+    return present(value)
+
+
 def label(value: Value) -> str | None:
     """Short text: a name, an id, a reason."""
     if isinstance(value, str):

@@ -1,11 +1,14 @@
 """The dialects in order of precedence: where two name one field, the earlier is believed.
 
-What a vendor's SDK says on top of an instrumentation comes first, then the conventions that instrumentations follow,
-then what extends them, and the general keys last.
+What a vendor's SDK says on top of an instrumentation comes first, with coding agents, whose names nobody else uses,
+then the conventions that instrumentations follow, then what extends them, and the general keys last.
 """
 
 from collectors.semconv import (
+    claude_code,
+    codex,
     flue,
+    gemini_cli,
     general,
     genkit,
     google_adk,
@@ -41,6 +44,9 @@ DIALECTS = (
     trulens.DIALECT,
     mastra.DIALECT,
     vercel.DIALECT,
+    claude_code.DIALECT,
+    codex.DIALECT,
+    gemini_cli.DIALECT,
     otel_genai.DIALECT,
     openinference.DIALECT,
     traceloop.DIALECT,
@@ -54,6 +60,7 @@ DIALECTS = (
     flue.DIALECT,
     vllm.DIALECT,
     tgi.DIALECT,
+    claude_code.SPANS,
     general.DIALECT,
 )
 INDEX = Index(DIALECTS)

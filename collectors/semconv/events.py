@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from collectors.semconv.convert import from_json, label
+from collectors.semconv.convert import from_json, label, unredacted
 from collectors.semconv.messages import Message, message_of, messages_of
 
 # Time (ns since the epoch), name, attributes; for a log record the body's keys stand among the attributes.
@@ -29,6 +29,9 @@ _CHOICE = "gen_ai.choice"
 _CONTENT = {
     "gen_ai.content.prompt": ("gen_ai.prompt", "user"),
     "gen_ai.content.completion": ("gen_ai.completion", "assistant"),
+    # Claude Code's record of an answer, in both of its spellings.
+    "assistant_response": ("response", "assistant"),
+    "claude_code.assistant_response": ("response", "assistant"),
 }
 # Names of events that carry messages.
 MESSAGE_EVENTS = frozenset({*_ROLES, _CHOICE, *_CONTENT})
@@ -75,7 +78,7 @@ def _add_messages(meaning: EventMeaning, name: str, attributes: dict[str, Any]) 
         attributes = {**attributes, **body}
     if name in _CONTENT:
         key, role = _CONTENT[name]
-        value = attributes.get(key)
+        value = unredacted(attributes.get(key))
         if value is None:
             return
         messages = messages_of(value, role) or [message_of(value, role)]

@@ -1,13 +1,13 @@
 """One export request as it came, and as it is decoded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from collectors.otlp import traces
+from collectors.otlp import logs, traces
 from collectors.otlp.errors import Malformed
 from heliograph.blobs.store import gone_on
 from heliograph.conventions.mapping import BUILT_IN, Mappings, ProjectMapping
@@ -58,6 +58,8 @@ class Batch:
     # Items that a head sampling rule left out, and those of which a redaction rule blanked something.
     sampled: int = 0
     redacted: int = 0
+    # Spans of what coding agents said in the export's log records.
+    derived: "Batch | None" = None
 
     @property
     def blobs_until(self) -> str:
@@ -72,12 +74,19 @@ def decode_by_rules(export: Export) -> Batch:
     """
     rules = rules_in_force(export.project_id) if export.signal != "metrics" else NO_RULES
     if export.signal != "traces":
-        return decode(export, rules=rules)
+        batch = decode(export, rules=rules)
+        spans = batch.decoded.spans if isinstance(batch.decoded, logs.DecodedLogs) else b""
+        return replace(batch, derived=decode_by_rules(_spans_of(export, spans))) if spans else batch
     try:
         mapping = MAPPINGS.of(export.project_id)
     except DatabaseError as error:
         raise Busy("The project's mapping rules cannot be read: the metadata database does not answer.") from error
     return decode(export, mapping, rules)
+
+
+def _spans_of(export: Export, spans: bytes) -> Export:
+    """The spans that log records make, as an export of their own."""
+    return replace(export, signal="traces", content_type="protobuf", content_encoding="", body=spans, items=0)
 
 
 def decode(export: Export, mapping: ProjectMapping = BUILT_IN, rules: ProjectRules = NO_RULES) -> Batch:

@@ -17,6 +17,7 @@ from heliograph.ingest import ledger
 from heliograph.ingest.auth import KeyRing, Tenant
 from heliograph.ingest.commit import Committer
 from heliograph.ingest.dead_letters import DeadLetters
+from heliograph.ingest.derived import count_derived
 from heliograph.ingest.exports import Batch, Export, decode_by_rules
 from heliograph.ingest.gate import StoreGate
 from heliograph.ingest.ledger import Ledger
@@ -113,20 +114,31 @@ class Pipeline:
         try:
             with self._meter.permit(tenant, len(export.body)) as permit:
                 batch = await asyncio.get_running_loop().run_in_executor(self._decoders, decode_by_rules, export)
-                share.take(batch.size)
-                if batch.blobs:
-                    batch = await self._keep_blobs(batch)
+                derived = batch.derived
+                share.take(batch.size + (derived.size if derived else 0))
                 if export.signal == "traces":
                     permit.take_spans(batch.decoded.accepted)
-                outcome = "empty"
-                if batch.decoded.accepted:
-                    outcome = (await self._writers[export.signal].submit(batch)).value
+                elif derived:
+                    permit.take_spans(derived.decoded.accepted)
+                outcome = await self._store(batch)
+                # Where the records are in the spool, their replay makes the spans.
+                if derived and outcome != "spooled":
+                    await self._store(derived)
+                    count_derived(derived)
                 count_acknowledged(export, batch, outcome)
                 permit.keep()
         except (MalformedBody, NotStored) as refusal:
             await self._keep_dead_letter(export, refusal, tenant)
             raise
         return batch.decoded.rejected
+
+    async def _store(self, batch: Batch) -> str:
+        """Return what became of the rows: stored, spooled, or that there are none."""
+        if batch.blobs:
+            batch = await self._keep_blobs(batch)
+        if not batch.decoded.accepted:
+            return "empty"
+        return (await self._writers[batch.export.signal].submit(batch)).value
 
     async def _keep_blobs(self, batch: Batch) -> Batch:
         """Write a request's blobs, or say that it has to wait for that in the spool."""

@@ -11,6 +11,7 @@ from heliograph.clickhouse.errors import StoreError
 from heliograph.ingest import ledger
 from heliograph.ingest.commit import Committer
 from heliograph.ingest.dead_letters import DeadLetters
+from heliograph.ingest.derived import count_derived
 from heliograph.ingest.exports import Batch, Export, decode_by_rules
 from heliograph.ingest.gate import StoreGate, is_away
 from heliograph.ingest.refusals import Busy, Refusal
@@ -77,6 +78,7 @@ class Replayer:
         if batches:
             # One group is of one signal, as it came from one writer.
             self._store(batches)
+            self._store_derived(batches)
             metrics.ingest_replayed.add(len(batches), {metrics.SIGNAL: batches[0].export.signal})
         if group.damage:
             log.error("spool file %s: %s", path.name, group.damage)
@@ -118,6 +120,14 @@ class Replayer:
             # A sampling rule that came after the request was spooled.
             left_out = max(_items(batch) - batch.decoded.accepted, 0)
             ledger.count(export.project_id, export.key_id, export.signal, "sampled", left_out)
+
+    def _store_derived(self, batches: list[Batch]) -> None:
+        """Store the spans that the log records make, which waited in the spool with them."""
+        for derived in (batch.derived for batch in batches if batch.derived and batch.derived.decoded.accepted):
+            self._store([derived])
+            count_derived(derived)
+            export = derived.export
+            ledger.count(export.project_id, export.key_id, export.signal, "spooled", derived.decoded.accepted)
 
     def _set_aside(self, export: Export, message: str, reason: str, items: int) -> None:
         log.error("a spooled request of project %s is set aside: %s", export.project_id, message)

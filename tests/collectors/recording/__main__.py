@@ -119,6 +119,23 @@ SENDERS: dict[str, Sender] = {
         "openinference-instrumentation-smolagents==0.1.43",
         *_OTEL,
     ),
+    "traceloop": Sender(
+        ("traceloop_app.py",),
+        "traceloop",
+        (
+            "openai==2.54.0",
+            "opentelemetry-sdk==1.45.1",
+            "opentelemetry-exporter-otlp-proto-http==1.45.1",
+            "opentelemetry-exporter-otlp-proto-grpc==1.45.1",
+            "opentelemetry-instrumentation-logging==0.66b1",
+            "opentelemetry-instrumentation-threading==0.66b1",
+            "opentelemetry-instrumentation-openai==0.62.4",
+            *("colorama==0.4.6", "tenacity==9.2.1", "pydantic==2.14.4", "jinja2==3.1.6", "deprecated==1.3.1"),
+            *("cuid==0.4", "aiohttp==3.14.5"),
+        ),
+        # pip found no versions of all the libraries' instrumentations that it asks for, of which OpenAI's runs here.
+        without_requirements=("traceloop-sdk==0.62.4",),
+    ),
     "openlit": Sender(
         ("openlit_app.py",),
         "openlit",
