@@ -14,7 +14,7 @@ from collectors.otlp.resources import columns_of_resource
 from collectors.pricing import ModelPrice
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.meaning import interpret
-from collectors.semconv.model import model_columns
+from collectors.semconv.model import add_model_columns
 from collectors.semconv.table import Index
 
 # Columns of `spans` that a mapping fills.
@@ -77,7 +77,7 @@ def mapped(
     )
     found = {**SPAN_DEFAULTS, **columns_of_resource(columns["resource"][row]), **fields}
     if found["model"]:
-        found.update(model_columns(found["model"]))
+        add_model_columns(found)
     return found
 
 

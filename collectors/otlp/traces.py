@@ -20,7 +20,7 @@ from collectors.pricing import ModelPrice
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import Event
 from collectors.semconv.meaning import Fields, interpret
-from collectors.semconv.model import model_columns
+from collectors.semconv.model import add_model_columns
 from collectors.semconv.table import Index
 from collectors.text import cut, fits
 from collectors.usage import MAX_ANCESTORS, Use, repeats
@@ -170,7 +170,7 @@ def _add_span(batch: _Batch, span: Span, origin: Origin, columns: Fields, cut_ab
         # Senders without a key for it name the span after the tool.
         row["tool_name"] = row["name"]
     if row["model"]:
-        row.update(model_columns(row["model"]))
+        add_model_columns(row)
     if "gpu_uuids" in fields:
         row["gpu_uuids"] = gpu_uuids(attributes) or origin.gpu_uuids
     if span.links:

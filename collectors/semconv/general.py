@@ -1,6 +1,7 @@
 """Keys that belong to no GenAI convention: OpenTelemetry's general ones and bare names that several libraries share."""
 
-from collectors.semconv.table import Dialect
+from collectors.semconv.convert import first_label
+from collectors.semconv.table import Dialect, Source
 
 DIALECT = Dialect(
     name="",
@@ -14,6 +15,14 @@ DIALECT = Dialect(
         "tags": ("tags",),
         "error_type": ("error.type", "exception.type"),
         "error_message": ("error.message", "exception.message"),
+        # No convention has a key for a LoRA; LoRAX names it in its request and in a header of its answer.
+        "adapter": (
+            "lora.adapter",
+            "lora.adapter_id",
+            "adapter_id",
+            Source("http.response.header.x-adapter-id", first_label),
+            "x-adapter-id",
+        ),
         "gpu_uuids": ("gpu.uuids", "gpu.uuid", "hw.id"),
         "server_address": ("server.address", "net.peer.name"),
         "server_port": ("server.port", "net.peer.port"),

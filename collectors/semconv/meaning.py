@@ -35,7 +35,9 @@ COUNTED_KINDS = frozenset({"llm", "embedding", "reranker"})
 _RAW = ("input", "output", "documents")
 _NO_EVENTS = EventMeaning()
 # What a span of any kind may have: a rule that fills these alone makes no GenAI span.
-ANYBODYS = frozenset({"session_id", "user_id", "tags", "environment", "release", "server_address", "server_port"})
+ANYBODYS = frozenset(
+    {"session_id", "user_id", "tags", "environment", "release", "server_address", "server_port", "adapter"}
+)
 # Added to a rank, this puts it behind every dialect: a value inside another attribute yields to keys of its own.
 YIELDING = 100 * RANKS_PER_DIALECT
 # What an event says counts where the span itself says nothing.

@@ -72,6 +72,7 @@ TARGETS: Mapping[str, Target] = {
     "provider": Target("Provider", "text", _TEXT),
     "model_requested": Target("Model, as asked for", "text", _TEXT),
     "model_answered": Target("Model, as answered", "text", _TEXT),
+    "adapter": Target("Adapter (LoRA)", "text", _TEXT),
     "input_tokens": Target("Input tokens", "count", _COUNT),
     "output_tokens": Target("Output tokens", "count", _COUNT),
     "total_tokens": Target("Total tokens", "count", _COUNT),

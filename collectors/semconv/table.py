@@ -43,6 +43,8 @@ FIELDS: Mapping[str, Converter] = {
     "decode_ns": convert.seconds,
     "finish_reason": convert.first_label,
     "response_id": convert.json_label,
+    # The LoRA that answered, where the sender names it apart from the model.
+    "adapter": convert.json_label,
     "session_id": convert.json_label,
     "user_id": convert.json_label,
     "tags": convert.labels,

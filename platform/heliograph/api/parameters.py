@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from heliograph.query.filters import InvalidFilterError, ScoreBound, SpanFilter, TimeRange
+from heliograph.query.filters import InvalidFilterError, RollupFilter, ScoreBound, SpanFilter, TimeRange
 from heliograph.query.metrics import MAX_FILTERS, MAX_GROUP_BY
 from heliograph.query.paging import MAX_PAGE
 from heliograph.query.scores import ScoreFilter
@@ -23,7 +23,7 @@ _SCORE_BOUND = re.compile(r"(?P<name>[^<>]{1,200})(?P<side>[<>])(?P<bound>[^<>]{
 _PROJECT = "project"
 
 
-class _Texts(serializers.ListField):
+class Texts(serializers.ListField):
     """A parameter that may be repeated: any of the values."""
 
     def __init__(self, **options: Any) -> None:
@@ -43,6 +43,24 @@ class RangeParameters(serializers.Serializer[Any]):
         return TimeRange(start.astimezone(UTC), end.astimezone(UTC))
 
 
+class RollupParameters(RangeParameters):
+    """What the rollups can be narrowed by. A repeated parameter is any of its values; different ones must all hold."""
+
+    service = Texts(required=False)
+    environment = Texts(required=False)
+    release = Texts(required=False)
+    model = Texts(required=False)
+    adapter = Texts(required=False, help_text="The LoRA that answered.")
+    provider = Texts(required=False)
+
+    def rollup_filter(self) -> RollupFilter:
+        """Return the filter that was asked for."""
+        names = ("service", "environment", "release", "model", "adapter", "provider")
+        return RollupFilter(
+            range=self.time_range(), **{name: tuple(self.validated_data.get(name, ())) for name in names}
+        )
+
+
 class _PageParameters(RangeParameters):
     limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE, default=50)
     cursor = serializers.CharField(required=False, max_length=1_000, help_text="`next_cursor` of the page before.")
@@ -51,26 +69,38 @@ class _PageParameters(RangeParameters):
 class SpanParameters(_PageParameters):
     """Filters of traces and spans. A repeated parameter is any of its values; different ones must all hold."""
 
-    service = _Texts(required=False)
-    environment = _Texts(required=False)
-    release = _Texts(required=False)
-    kind = _Texts(required=False, help_text="agent, chain, llm, embedding, retriever, reranker, tool, ...")
-    status = _Texts(required=False, help_text="ok, error or unset.")
-    name = _Texts(required=False)
-    model = _Texts(required=False)
-    provider = _Texts(required=False)
-    session = _Texts(required=False)
-    user = _Texts(required=False)
-    tag = _Texts(required=False)
+    service = Texts(required=False)
+    environment = Texts(required=False)
+    release = Texts(required=False)
+    kind = Texts(required=False, help_text="agent, chain, llm, embedding, retriever, reranker, tool, ...")
+    status = Texts(required=False, help_text="ok, error or unset.")
+    name = Texts(required=False)
+    model = Texts(required=False)
+    adapter = Texts(required=False, help_text="The LoRA that answered.")
+    provider = Texts(required=False)
+    session = Texts(required=False)
+    user = Texts(required=False)
+    tag = Texts(required=False)
     min_duration_ms = serializers.FloatField(required=False, min_value=0, max_value=1e12)
     max_duration_ms = serializers.FloatField(required=False, min_value=0, max_value=1e12)
     text = serializers.CharField(required=False, max_length=1_000, help_text="Words of the input or of the output.")
-    score = _Texts(required=False, help_text="A name and a bound, such as groundedness<0.5.")
+    score = Texts(required=False, help_text="A name and a bound, such as groundedness<0.5.")
 
     def span_filter(self) -> SpanFilter:
         """Return the filter that was asked for."""
         given = self.validated_data
-        texts = ("service", "environment", "release", "kind", "status", "name", "model", "provider", "session")
+        texts = (
+            "service",
+            "environment",
+            "release",
+            "kind",
+            "status",
+            "name",
+            "model",
+            "adapter",
+            "provider",
+            "session",
+        )
         fields: dict[str, Any] = {field: tuple(given.get(field, ())) for field in (*texts, "user", "tag")}
         return SpanFilter(
             range=self.time_range(),
@@ -87,11 +117,11 @@ class ScoreParameters(_PageParameters):
 
     name = serializers.CharField(required=False, max_length=200)
     trace_id = serializers.CharField(required=False, max_length=100)
-    service = _Texts(required=False)
-    release = _Texts(required=False)
-    model = _Texts(required=False)
-    source = _Texts(required=False, help_text="evaluator, human or api.")  # type: ignore[assignment]  # see Problem
-    label = _Texts(required=False)  # type: ignore[assignment]  # see Problem
+    service = Texts(required=False)
+    release = Texts(required=False)
+    model = Texts(required=False)
+    source = Texts(required=False, help_text="evaluator, human or api.")  # type: ignore[assignment]  # see Problem
+    label = Texts(required=False)  # type: ignore[assignment]  # see Problem
     below = serializers.FloatField(required=False)
     above = serializers.FloatField(required=False)
 
@@ -121,8 +151,8 @@ class MetricParameters(RangeParameters):
         help_text="Without it a counter's rate, else the mean.",
     )
     step = serializers.IntegerField(required=False, min_value=1, max_value=7 * 86_400, help_text="Seconds.")
-    group_by = _Texts(required=False, help_text="service, host, gpu_uuid or an attribute.", max_length=MAX_GROUP_BY)
-    filter = _Texts(required=False, help_text="label=value.", max_length=MAX_FILTERS)
+    group_by = Texts(required=False, help_text="service, host, gpu_uuid or an attribute.", max_length=MAX_GROUP_BY)
+    filter = Texts(required=False, help_text="label=value.", max_length=MAX_FILTERS)
 
     def labels(self) -> dict[str, str]:
         """Return the labels that points must have."""

@@ -76,10 +76,11 @@ def _field(hint: Any, **options: Any) -> serializers.Field[Any, Any, Any, Any]:
     if get_origin(hint) is dict:
         values = get_args(hint)[1]
         return serializers.DictField(child=serializers.JSONField() if values is Any else _field(values), **options)
-    if hint in _SIMPLE:
-        return _SIMPLE[hint](**options)
-    # A Literal of texts.
-    return serializers.CharField(**options)
+    is_row = is_dataclass(hint)
+    if is_row:
+        return serializer_of(hint)(**options)
+    # What is none of these is a Literal of texts.
+    return _SIMPLE.get(hint, serializers.CharField)(**options)
 
 
 TraceSummary = serializer_of(TraceRow)

@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import ingest, views
+from heliograph.api import adapters, ingest, views
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
@@ -15,6 +15,9 @@ urlpatterns = [
     ),
     path("v1/spans", views.SpansView.as_view(), name="api-spans"),
     path("v1/metrics/query", views.MetricsView.as_view(), name="api-metrics"),
+    path("v1/adapters", adapters.AdaptersView.as_view(), name="api-adapters"),
+    path("v1/adapters/residency", adapters.ResidencyView.as_view(), name="api-adapters-residency"),
+    path("v1/adapters/cost", adapters.CostView.as_view(), name="api-adapters-cost"),
     path("v1/scores", views.ScoresView.as_view(), name="api-scores"),
     path("v1/ingest/ledger", ingest.LedgerView.as_view(), name="api-ingest-ledger"),
     path("v1/ingest/dead-letters", ingest.LettersView.as_view(), name="api-dead-letters"),

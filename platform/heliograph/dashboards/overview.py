@@ -19,7 +19,7 @@ from heliograph.query.scores import ScoreFilter
 
 # Below this probability an answer counts as badly grounded on the overview.
 SCORE_BOUND = 0.5
-NARROWING = ("service", "environment", "release", "model")
+NARROWING = ("service", "environment", "release", "model", "adapter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "charts": over_range([*_charts(points), _score_chart(project, given)], chosen.range),
         "services": overview.breakdown(project.pk, rollup, "service", limit=10),
         "models": overview.breakdown(project.pk, rollup, "model", limit=10),
+        "adapters": overview.breakdown(project.pk, rollup, "adapter", limit=10),
         "narrowed": [(name, value) for name, values in narrowed.items() for value in values],
         **sending_context(project),
     }

@@ -23,7 +23,20 @@ SCORES_SHOWN = 3
 # A panel is for the frequent values; the others are found by search.
 FACET_VALUES = 12
 # Filters that the address carries as they are; each may be repeated.
-CHOICES = ("service", "model", "provider", "status", "environment", "release", "kind", "session", "user", "tag", "name")
+CHOICES = (
+    "service",
+    "model",
+    "adapter",
+    "provider",
+    "status",
+    "environment",
+    "release",
+    "kind",
+    "session",
+    "user",
+    "tag",
+    "name",
+)
 MS = 1_000_000
 
 

@@ -49,7 +49,7 @@ _API_COLUMNS: Mapping[str, str] = {
     "request": "concat(trace_id, '/', span_id)",
 }
 
-_COMMITTED = """
+COMMITTED = """
     project_id = %(project_id)s AND minute >= toDateTime(%(start_s)s, 'UTC') AND minute < toDateTime(%(end_s)s, 'UTC')
     AND (minute, gpu_uuid, version) IN (
         SELECT minute, gpu_uuid, max(version)
@@ -210,10 +210,10 @@ def by_dimension(
         raise InvalidFilterError("start", f"may be at most {MAX_RANGE.days} days before end")
     if not 1 <= limit <= MAX_GROUPS:
         raise InvalidFilterError("limit", f"must lie between 1 and {MAX_GROUPS}")
-    ordered, starts = _in_order(prices)
-    between = _between(span)
+    ordered, starts = prices_in_order(prices)
+    between = between_minutes(span)
     asked = between | {"starts": starts, "limit": (MAX_GROUPS + 1) * (len(ordered) + 1)}
-    sql = put(put(BY_DIMENSION, committed=_COMMITTED), key=_COLUMNS[dimension])
+    sql = put(put(BY_DIMENSION, committed=COMMITTED), key=_COLUMNS[dimension])
     rows = client.query(project_id, sql, asked, tag="attribution.by_dimension")
     api = _api(project_id, dimension, between, tenant_key)
     windows = client.query(project_id, WINDOWS, between, tag="attribution.windows")[0]
@@ -229,7 +229,7 @@ def by_dimension(
         groups.append(
             Group(
                 key=key,
-                gpu=_cost(by_key[key], ordered) if key in by_key else None,
+                gpu=cost_of(by_key[key], ordered) if key in by_key else None,
                 api_calls=other["calls"] if other else 0,
                 api_usd=other["usd"] if other else None,
                 api_unpriced=other["unpriced"] if other else 0,
@@ -239,8 +239,8 @@ def by_dimension(
         dimension=dimension,
         groups=tuple(groups[:limit]),
         is_cut=len(groups) > limit,
-        idle=_cost(idle, ordered, requests=False),
-        total=_cost(rows, ordered, requests=False),
+        idle=cost_of(idle, ordered, requests=False),
+        total=cost_of(rows, ordered, requests=False),
         counter_joules=windows["joules"],
         unplaced={row["reason"]: row["spans"] for row in unplaced},
         weights=tuple(sorted(windows["weights"])),
@@ -252,38 +252,40 @@ def of_span(
     project_id: int, trace_id: str, span_id: str, start_ns: int, end_ns: int, prices: Sequence[Price] = ()
 ) -> SpanCost | None:
     """Return what the request of a span used, None where it is not worked out (yet) or was joined to no GPU."""
-    ordered, starts = _in_order(prices)
+    ordered, starts = prices_in_order(prices)
     # A span without a sane end is looked for in its first day.
     until = min(end_ns, start_ns + 86_400 * 10**9) + 1_000
-    asked = _between(TimeRange(from_ns(start_ns), from_ns(until)))
+    asked = between_minutes(TimeRange(from_ns(start_ns), from_ns(until)))
     asked |= {"starts": starts, "trace_id": trace_id, "span_id": span_id}
-    rows = client.query(project_id, put(OF_SPAN, committed=_COMMITTED), asked, tag="attribution.of_span")
+    rows = client.query(project_id, put(OF_SPAN, committed=COMMITTED), asked, tag="attribution.of_span")
     if not rows:
         return None
-    return SpanCost(cost=_cost(rows, ordered), gpu_uuids=tuple(dict.fromkeys(row["gpu_uuid"] for row in rows)))
+    return SpanCost(cost=cost_of(rows, ordered), gpu_uuids=tuple(dict.fromkeys(row["gpu_uuid"] for row in rows)))
 
 
 def _api(project_id: int, dimension: str, between: Mapping[str, Any], tenant_key: str) -> dict[str, dict[str, Any]]:
     if dimension not in _API_COLUMNS:
         return {}
-    sql = put(put(API_COSTS, committed=_COMMITTED), key=_API_COLUMNS[dimension])
+    sql = put(put(API_COSTS, committed=COMMITTED), key=_API_COLUMNS[dimension])
     asked = {**between, "kinds": MODEL_KINDS, "tenant_key": tenant_key, "limit": MAX_GROUPS + 1}
     rows = client.query(project_id, sql, asked, tag="attribution.api_costs")
     return {row["key"]: row for row in rows}
 
 
-def _in_order(prices: Sequence[Price]) -> tuple[list[Price], list[int]]:
+def prices_in_order(prices: Sequence[Price]) -> tuple[list[Price], list[int]]:
+    """Return the prices by time, and their starts as the queries' `starts`: a row's `period` counts those before it."""
     ordered = sorted(prices, key=lambda price: price.valid_from)[-MAX_PRICES:]
     # The last is no price: it keeps the list from being empty, which has no type.
     return ordered, [*(int(price.valid_from.timestamp()) for price in ordered), _LAST_SECOND]
 
 
-def _between(span: TimeRange) -> dict[str, Any]:
+def between_minutes(span: TimeRange) -> dict[str, Any]:
+    """Return the whole minutes of a range as the parameters of COMMITTED."""
     whole = span.whole_minutes()
     return {"start_s": whole.start_ns // 10**9, "end_s": whole.end_ns // 10**9}
 
 
-def _cost(rows: Iterable[Mapping[str, Any]], prices: Sequence[Price], *, requests: bool = True) -> Cost:
+def cost_of(rows: Iterable[Mapping[str, Any]], prices: Sequence[Price], *, requests: bool = True) -> Cost:
     """Add up the rows of some periods, each at its own price (period 0 is before the first)."""
     rows = list(rows)
     metered = [row for row in rows if row["joules"] is not None]

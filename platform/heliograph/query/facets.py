@@ -9,7 +9,7 @@ from heliograph.clickhouse import client
 from heliograph.query.filters import RollupFilter, put
 from heliograph.query.paging import check_limit
 
-FIELDS = ("service", "environment", "release", "kind", "provider", "model")
+FIELDS = ("service", "environment", "release", "kind", "provider", "model", "adapter")
 
 
 @dataclass(frozen=True, slots=True)

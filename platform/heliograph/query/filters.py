@@ -126,6 +126,7 @@ class SpanFilter:
     status: tuple[str, ...] = ()
     name: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
+    adapter: tuple[str, ...] = ()
     provider: tuple[str, ...] = ()
     session: tuple[str, ...] = ()
     user: tuple[str, ...] = ()
@@ -159,6 +160,7 @@ class SpanFilter:
             self.status,
             self.name,
             self.model,
+            self.adapter,
             self.provider,
             self.session,
             self.user,
@@ -169,7 +171,9 @@ class SpanFilter:
 
     def for_traces(self) -> "SpanFilter":
         """Return the filter of the spans that a trace list is driven by."""
-        by_entries = not self.picks_spans or (self._has_duration and not (self.kind or self.model or self.text))
+        by_entries = not self.picks_spans or (
+            self._has_duration and not (self.kind or self.model or self.adapter or self.text)
+        )
         return replace(self, entries_only=self.entries_only or by_entries)
 
     @property
@@ -209,6 +213,7 @@ class RollupFilter:
     release: tuple[str, ...] = ()
     kind: tuple[str, ...] = ()
     model: tuple[str, ...] = ()
+    adapter: tuple[str, ...] = ()
     provider: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -222,7 +227,7 @@ class RollupFilter:
     @property
     def picks_calls(self) -> bool:
         """Whether a field narrows that roots lack, so that single calls are counted instead of requests."""
-        return bool(self.kind or self.model or self.provider)
+        return bool(self.kind or self.model or self.adapter or self.provider)
 
     def without(self, field: str) -> Self:
         """Return the same question without the condition on one field."""
@@ -236,7 +241,7 @@ class RollupFilter:
     def where(self) -> Clause:
         """Return the condition on `span_rollups_1m`, alias r, but for the project."""
         span = self.range.whole_minutes()
-        names = ("service", "environment", "release", "kind", "model", "provider")
+        names = ("service", "environment", "release", "kind", "model", "adapter", "provider")
         return all_of(
             (
                 "r.minute >= toDateTime(%(start_s)s, 'UTC') AND r.minute < toDateTime(%(end_s)s, 'UTC')",
@@ -254,6 +259,7 @@ _SPAN_COLUMNS: Mapping[str, str] = {
     "status": "status",
     "name": "name",
     "model": "model",
+    "adapter": "adapter",
     "provider": "provider",
     "session": "session_id",
     "user": "user_id",

@@ -137,9 +137,9 @@ def series(project_id: int, chosen: RollupFilter, *, buckets: int = 120) -> list
     span = chosen.range.whole_minutes()
     step = step_for(span, buckets)
     where, parameters = chosen.where()
-    sql = put(SERIES, measures=_measures(chosen.picks_calls), where=where)
+    sql = put(SERIES, measures=measures_sql(chosen.picks_calls), where=where)
     rows = client.query(project_id, sql, parameters | {"step_s": step}, tag="overview.series")
-    found = {row.pop("start_s"): _read(row) for row in rows}
+    found = {row.pop("start_s"): read_measures(row) for row in rows}
     first = span.start_ns // 10**9 // step * step
     return [Point(at, step, found.get(at, _EMPTY)) for at in range(first, span.end_ns // 10**9, step)]
 
@@ -151,9 +151,9 @@ def breakdown(project_id: int, chosen: RollupFilter, by: Dimension, *, limit: in
     check_limit(limit)
     where, parameters = chosen.where()
     calls = chosen.picks_calls or by in _CALL_DIMENSIONS
-    sql = put(BREAKDOWN, measures=_measures(calls), where=where, dimension=by)
+    sql = put(BREAKDOWN, measures=measures_sql(calls), where=where, dimension=by)
     rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="overview.breakdown")
-    return [Group(row.pop("value"), _read(row)) for row in rows]
+    return [Group(row.pop("value"), read_measures(row)) for row in rows]
 
 
 def step_for(span: TimeRange, buckets: int) -> int:
@@ -167,15 +167,17 @@ def step_for(span: TimeRange, buckets: int) -> int:
 
 def _totals(project_id: int, chosen: RollupFilter) -> Measures:
     where, parameters = chosen.where()
-    sql = put(TOTALS, measures=_measures(chosen.picks_calls), where=where)
-    return _read(client.query(project_id, sql, parameters, tag="overview.totals")[0])
+    sql = put(TOTALS, measures=measures_sql(chosen.picks_calls), where=where)
+    return read_measures(client.query(project_id, sql, parameters, tag="overview.totals")[0])
 
 
-def _measures(calls: bool) -> str:
+def measures_sql(calls: bool) -> str:
+    """Return the columns of `Measures` over rows of the rollup, alias r, counting roots or every span (`calls`)."""
     return put(_MEASURES, counted="1" if calls else "r.is_root")
 
 
-def _read(row: dict[str, Any]) -> Measures:
+def read_measures(row: dict[str, Any]) -> Measures:
+    """Return a row of `measures_sql` and nothing else as Measures; the row is used up."""
     latency, ttft = ([_number(value) for value in row.pop(name)] for name in ("latency", "ttft"))
     return Measures(
         **row,
