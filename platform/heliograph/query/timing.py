@@ -1,6 +1,7 @@
 """Where the time of a model call went: queue, prefill, decode and the rest.
 
 - `split(call: TimedCall) -> Split`: a pure function of what a span carries
+- `across(client: TimedCall, server: TimedCall, name) -> Split`: of a client's call with the server's span for it
 
 Read from the engine's own timings (vLLM and SGLang spans), else from the headers of TGI and LoRAX where the client put
 them on its span, else from the time to the first token alone. A part that nobody measured is no part: the rest stands
@@ -9,10 +10,10 @@ under a name that says what it may hold.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Name = Literal["queue", "prefill", "before first token", "decode", "inference", "other"]
+Name = Literal["queue", "prefill", "before first token", "decode", "inference", "other", "network"]
 # Where an HTTP instrumentation puts response headers (semantic conventions 1.44), and where a wrapper may.
 _HEADERS = ("http.response.header.", "")
 _MS = 1_000_000
@@ -97,6 +98,38 @@ def split(call: TimedCall) -> Split:
         reason = "The span carries neither the engine's timings nor a time to the first token."
         return Split(parts=(), source="", reason=reason, ttft_ns=ttft, tpot_ns=tpot)
     return _filled(lengths, duration, source, ttft, at_least, tpot)
+
+
+def across(client: TimedCall, server: TimedCall, name: str) -> Split:
+    """Return where the time of a client's call went, by the span of the server that answered it.
+
+    What the server's span leaves of the client's is the network with all that lies in between: gateways, connection,
+    the client's own work. Two lengths are compared, so clocks that differ do no harm. `name` is the server's.
+    """
+    own, its = split(client), split(server)
+    if not client.duration_ns or not server.duration_ns or not its.parts:
+        return own
+    between = client.duration_ns - server.duration_ns
+    if between < 0:
+        reason = f"{its.reason} The server's span is longer than the client's: it went on after the client had left."
+        return replace(its, reason=reason, ttft_ns=_first(own.ttft_ns, its.ttft_ns))
+    whole = client.duration_ns
+    parts = [Part(part.name, part.nanoseconds, part.nanoseconds / whole) for part in its.parts]
+    if between:
+        parts.append(Part("network", between, between / whole))
+    reason = f"{its.reason} “Network” is by how much the client's span is longer than that of {name}: gateways too."
+    return Split(
+        parts=tuple(parts),
+        source=its.source,
+        reason=reason,
+        ttft_ns=_first(own.ttft_ns, its.ttft_ns),
+        ttft_at_least_ns=its.ttft_at_least_ns,
+        tpot_ns=_first(its.tpot_ns, own.tpot_ns),
+    )
+
+
+def _first(*lengths: int | None) -> int | None:
+    return next((length for length in lengths if length is not None), None)
 
 
 def _filled(
