@@ -25,6 +25,8 @@ CACHED_MODELS = 4096
 CACHED_DAYS = 8192
 
 _SOURCE = f"genai-prices {version('genai-prices')}"
+# The source of a cost at a project's own price.
+OVERRIDE = "project override"
 _ZERO = Decimal(0)
 
 # Provider names as instrumentations write them (lower case, "_" and blanks as "-") -> ids of the price list.
@@ -262,7 +264,7 @@ def _override_rates(own: ModelPrice) -> _Rates:
         cache_write=_tiers(own.cache_write_per_million) or input_,
         reasoning=output,
         per_request=_ZERO,
-        source="project override",
+        source=OVERRIDE,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from collectors.otlp.columns import SPAN_DEFAULTS
 from collectors.otlp.resources import columns_of_resource
-from collectors.pricing import ModelPrice
+from collectors.pricing import OVERRIDE, ModelPrice
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.meaning import interpret
 from collectors.semconv.model import add_model_columns
@@ -28,6 +28,7 @@ MAPPED_COLUMNS = (
     *("prompt_name", "prompt_version", "tool_name", "input", "output", "documents", "input_preview"),
     "output_preview",
 )
+_COSTS = ("input_cost", "output_cost", "cache_read_cost", "cache_write_cost", "cost", "cost_source", "cost_note")
 # As while decoding: deeper chains of calls are not built by frameworks.
 _MAX_ANCESTORS = 64
 
@@ -42,14 +43,19 @@ def remap(
     """Return MAPPED_COLUMNS of stored spans by the table `now`, one list a column in the order of the rows.
 
     `columns` holds those of SPAN_COLUMNS, as they are stored, and may hold more; `was` is the table by which each row
-    was stored. Where the rules give usage to a span and to one of its ancestors among these rows, the innermost counts.
+    was stored. `price_overrides` are the project's prices of now: what they price, and what such a price priced before,
+    is priced again. Where the rules give usage to a span and to one of its ancestors among these rows, the innermost
+    counts.
     """
     made = {name: list(columns[name]) for name in MAPPED_COLUMNS}
     given_usage = []
     for row, table in enumerate(was):
-        before = mapped(columns, row, table, price_overrides)
+        before = mapped(columns, row, table)
         after = mapped(columns, row, now, price_overrides)
         changed = [name for name in MAPPED_COLUMNS if before[name] != after[name]]
+        if columns["usage_counted"][row] and OVERRIDE in (after["cost_source"], columns["cost_source"][row]):
+            # By which price it was priced is not known any more.
+            changed = list(dict.fromkeys((*changed, *_COSTS)))
         for name in changed:
             made[name][row] = after[name]
         if not {"usage_counted", "input_tokens", "output_tokens"}.isdisjoint(changed):

@@ -1,6 +1,7 @@
 """A stored span, mapped again by the same rules, is what it was; by others, it is what it would have been."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from collectors.otlp import traces
 from collectors.otlp.columns import SPAN_COLUMNS
 from collectors.otlp.limits import Limits
 from collectors.otlp.remap import MAPPED_COLUMNS, mapped, remap
+from collectors.pricing import OVERRIDE, ModelPrice
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.rules import Rule, compiled
 from tests.collectors.build import decode_spans, request, rows, span
@@ -99,3 +101,19 @@ def test_usage_that_repeats_a_childs_stays_uncounted() -> None:
     assert decoded.columns["usage_counted"] == [False, True]
     outer = {name: values[:1] for name, values in decoded.columns.items()}
     assert remap(outer, was=[INDEX], now=compiled(RULES))["usage_counted"] == [False]
+
+
+def test_a_price_of_ones_own_prices_stored_calls_and_gives_way_again() -> None:
+    call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "in-house", "gen_ai.usage.input_tokens": 1_000_000}
+    listed = {**call, "gen_ai.request.model": "gpt-4o", "gen_ai.usage.output_tokens": 1}
+    unpriced = decode_spans(span(call | {"gen_ai.usage.output_tokens": 0}), span(listed, span_id=2)).columns
+    own = {"in-house": ModelPrice(Decimal("1.5"), Decimal(6))}
+    priced = remap(unpriced, was=[INDEX] * 2, price_overrides=own)
+    assert unpriced["cost"][0] is None
+    assert (priced["cost"][0], priced["cost_source"][0], priced["cost_note"][0]) == (Decimal("1.5"), OVERRIDE, "")
+    # What no own price is about stays as it was priced at its time.
+    assert priced["cost"][1] == unpriced["cost"][1]
+    dearer = {"in-house": ModelPrice(Decimal(2), Decimal(6))}
+    assert remap({**unpriced, **priced}, was=[INDEX] * 2, price_overrides=dearer)["cost"][0] == 2
+    back = remap({**unpriced, **priced}, was=[INDEX] * 2)
+    assert {name: back[name] for name in MAPPED_COLUMNS} == {name: unpriced[name] for name in MAPPED_COLUMNS}

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from heliograph.accounts.models import ApiKey, Membership, Organization, Project
+from heliograph.accounts.models import ApiKey, Membership, Organization, Project, TokenPrice
 from heliograph.blobs import store
 from heliograph.dashboards.urls import urlpatterns
 from heliograph.evals.models import Run
@@ -28,6 +28,9 @@ CHANGING = {
     "ingest-letter-delete",
     "ingest-letter-replay",
     "settings-create-key",
+    "settings-prices-apply",
+    "settings-prices-remove",
+    "settings-prices-save",
     "settings-revoke-key",
 }
 # What changes something that binds everybody, and so is for owners alone.
@@ -62,7 +65,9 @@ def addresses(project: Project) -> dict[str, str]:
     store_spans(project.pk, row)
     run = Run.objects.create(project=project, kind=Run.Kind.DRIFT)
     key, _ = ApiKey.issue(project, "theirs")
+    price = TokenPrice.objects.create(project=project, model="theirs", input_per_million=1, output_per_million=2)
     extra: dict[str, list[object]] = {
+        "settings-prices-remove": [price.pk],
         "trace": [row["trace_id"]],
         "blob": ["2099-01-05", kept_blob(project)],
         "trace-span": [row["trace_id"], row["span_id"]],
@@ -114,7 +119,11 @@ def test_owners_and_editors_may_open_and_change(addresses: dict[str, str], signe
     member = signed_in(role)
     # An empty form is refused at its fields, a key is revoked.
     expected = dict.fromkeys(CHANGING | OWN, 422) | dict.fromkeys(
-        ["settings-revoke-key", "ingest-letter-delete", "ingest-letter-replay"], 302
+        [
+            *("settings-revoke-key", "ingest-letter-delete", "ingest-letter-replay"),
+            *("settings-prices-apply", "settings-prices-remove"),
+        ],
+        302,
     )
     expected |= dict.fromkeys(OWNING, 302 if role == Membership.Role.OWNER else 403)
     found = {name: call(member, name, address).status_code for name, address in addresses.items()}

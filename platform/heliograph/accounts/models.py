@@ -7,6 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.text import slugify
@@ -158,3 +159,35 @@ class GpuPrice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.usd_per_gpu_hour} USD per GPU-hour from {self.valid_from:%Y-%m-%d %H:%M}"
+
+
+# The dearest published price is some hundreds of USD; a thousand times that is a mistaken unit.
+_PRICES = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1_000_000))]
+
+
+def _per_million(help_text: str, *, optional: bool = False) -> "models.DecimalField[Decimal | None, Decimal | None]":
+    return models.DecimalField(
+        max_digits=18, decimal_places=9, null=optional, blank=optional, validators=_PRICES, help_text=help_text
+    )
+
+
+class TokenPrice(models.Model):
+    """What a project pays for a model's tokens, in place of the price list; in USD per million tokens."""
+
+    # Models in use are tens, adapters hundreds.
+    MOST = 1_000
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="token_prices")
+    model = models.CharField(max_length=300, help_text="As it answers, to the letter.")
+    input_per_million = _per_million("Input tokens.")
+    output_per_million = _per_million("Output tokens.")
+    cache_read_per_million = _per_million("Input read from a cache; empty: as input.", optional=True)
+    cache_write_per_million = _per_million("Input written to a cache; empty: as input.", optional=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["model"]
+        constraints = [models.UniqueConstraint(fields=["project", "model"], name="one_token_price_per_model")]
+
+    def __str__(self) -> str:
+        return f"{self.model} in {self.project}"

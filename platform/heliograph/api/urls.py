@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import adapters, ingest, views
+from heliograph.api import adapters, ingest, prices, views
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
@@ -30,5 +30,8 @@ urlpatterns = [
     ),
     path("v1/ingest/limits", ingest.LimitsView.as_view(), name="api-ingest-limits"),
     path("v1/ingest/limits/keys/<int:key_id>", ingest.KeyLimitsView.as_view(), name="api-ingest-key-limits"),
+    path("v1/prices", prices.PricesView.as_view(), name="api-prices"),
+    path("v1/prices/unpriced", prices.UnpricedView.as_view(), name="api-prices-unpriced"),
+    path("v1/prices/<int:price_id>", prices.PriceView.as_view(), name="api-price"),
     re_path(r"^", views.UnknownView.as_view()),
 ]

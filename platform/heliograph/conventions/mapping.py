@@ -2,13 +2,16 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from django.db import close_old_connections
 
+from collectors.pricing import ModelPrice
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.table import Index
 from heliograph.conventions.models import Ruleset
+from heliograph.conventions.prices import NO_PRICES, prices_of
 
 # A changed rule counts for new spans after so long at most; without the cache each request would ask the database.
 CACHE_SECONDS = 10.0
@@ -18,10 +21,11 @@ CACHE_ENTRIES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ProjectMapping:
-    """A table and the revision of the rules in it, 0 without any."""
+    """A table and the revision of the rules in it, 0 without any; and the project's own prices by model."""
 
     revision: int
     index: Index
+    prices: Mapping[str, ModelPrice] = field(default_factory=dict)
 
 
 BUILT_IN = ProjectMapping(0, INDEX)
@@ -42,9 +46,11 @@ class Mappings:
         close_old_connections()
         try:
             latest = Ruleset.latest(project_id)
+            # A price is a revision too, so that a project without one has no price to ask for.
+            prices = prices_of(project_id) if latest else NO_PRICES
         finally:
             close_old_connections()
-        found = ProjectMapping(latest.revision, latest.index) if latest else BUILT_IN
+        found = ProjectMapping(latest.revision, latest.index, prices) if latest else BUILT_IN
         with self._lock:
             if len(self._known) >= CACHE_ENTRIES:
                 self._known.clear()

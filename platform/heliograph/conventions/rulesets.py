@@ -87,6 +87,11 @@ def remove_rule(project: Project, user: User | None, rule_id: str) -> None:
     _revise(project, user, lambda rules: [each for each in rules if each["id"] != rule_id], f"removed {_words(entry)}")
 
 
+def note_change(project: Project, user: User | None, words: str) -> None:
+    """Make a revision of the same rules, where something else that decides what is stored has changed."""
+    _revise(project, user, lambda rules: rules, words)
+
+
 def get_rule(project: Project, rule_id: str) -> dict[str, Any]:
     """Return one rule in force. Raises UnknownRule."""
     for each in rules_in_force(project):

@@ -122,4 +122,5 @@ def _decode(export: Export, body: bytes, mapping: ProjectMapping) -> Decoded:
         now_ns=export.received_ns,
         blobs_until=until,
         index=mapping.index,
+        price_overrides=mapping.prices or None,
     )

@@ -22,6 +22,7 @@ from heliograph.clickhouse import client
 from heliograph.clickhouse.errors import StoreError
 from heliograph.conventions.mapping import CACHE_SECONDS, index_of
 from heliograph.conventions.models import Reapplication, Ruleset
+from heliograph.conventions.prices import prices_of
 from heliograph.ingest.lock import commits_held
 from heliograph.ingest.longtexts import LongTexts, TextWriter
 from heliograph.ingest.spool import Spool
@@ -188,7 +189,7 @@ def _remapped(project_id: int, columns: dict[str, Sequence[Any]], was: list[Inde
                 _restore(project_id, columns, restored, chunk)
                 chunk, size = [], 0
     _restore(project_id, columns, restored, chunk)
-    return remap({**columns, **restored}, was=was, now=now)
+    return remap({**columns, **restored}, was=was, now=now, price_overrides=prices_of(project_id) or None)
 
 
 def _long_chars(columns: dict[str, Sequence[Any]], row: int) -> int:

@@ -90,6 +90,14 @@ def usd(value: Number | str | None, reason: str = "no price is known for this mo
 
 
 @register.filter
+def reported_usd(value: Number | str | None) -> SafeString:
+    """US dollars that a sender reports, as $0.0042."""
+    if (value := known(value)) is None:
+        return missing()
+    return _shown(f"${three_figures(value)}", f"${value} (USD, as the sender reports it)")
+
+
+@register.filter
 def percent(share: Number | str | None, reason: str = "nothing to divide") -> SafeString:
     """A share from 0 to 1 as 71 %."""
     if (share := known(share)) is None:
