@@ -1,9 +1,14 @@
-"""The web process: OTLP, health and static files by Starlette, everything else by Django."""
+"""The web process: OTLP, health and static files by Starlette, everything else by Django.
 
+`python -m heliograph.asgi` serves it; any other ASGI server may serve `application` behind a proxy.
+"""
+
+import argparse
 import os
 import re
 from typing import Any
 
+import uvicorn
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
@@ -16,7 +21,11 @@ from starlette.responses import Response  # noqa: E402
 from starlette.routing import Mount  # noqa: E402
 from starlette.staticfiles import StaticFiles  # noqa: E402
 
-from heliograph.ingest import health, http  # noqa: E402
+from heliograph import metrics  # noqa: E402
+from heliograph.ingest import health, http, sockets  # noqa: E402
+
+# Requests in flight are pages, which end by the limit of their queries, and exports, which wait for a commit.
+STOP_SECONDS = 10
 
 # What ManifestStaticFilesStorage puts into a name: the content can never change under it.
 _HASHED_NAME = re.compile(r"\.[0-9a-f]{12}\.[^/]+$")
@@ -43,3 +52,25 @@ application = Starlette(
     ],
     lifespan=http.lifespan,
 )
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; then refuse new requests, store what waits, and return."""
+    parser = argparse.ArgumentParser(prog="python -m heliograph.asgi", description=main.__doc__)
+    parser.add_argument("--port", type=int, default=settings.PORT, help="0 takes a free one")
+    options = parser.parse_args()
+    sockets.raise_descriptor_limit()
+    metrics.configure("web")
+    uvicorn.run(
+        application,
+        host=settings.HOST,
+        port=options.port,
+        http=sockets.HttpProtocol,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -59,15 +59,7 @@ def programs() -> list[Program]:
     result += [
         Program("setup", [python, "-m", "heliograph.cli", "start_processes"], priority=2, autostart=True, once=True),
         Program("collector", [python, "-m", "heliograph.ingest"], priority=10, stop_seconds=30),
-        Program(
-            "web",
-            [
-                *(python, "-m", "uvicorn", "heliograph.asgi:application", "--host", settings.HOST),
-                *("--port", str(settings.PORT), "--no-access-log", "--timeout-graceful-shutdown", "10"),
-                *("--log-level", "warning"),
-            ],
-            priority=20,
-        ),
+        Program("web", [python, "-m", "heliograph.asgi"], priority=20),
         # solo: one process, no fork after torch is loaded; production starts its own workers with its own pools.
         Program(
             "worker",

@@ -1,16 +1,18 @@
 """The books balance through an outage of the store, and say honestly what a kill cost."""
 
 import signal
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from pytest_django import Settings
 
+from heliograph.clickhouse.client import close_connections
 from heliograph.ingest.dead_letters import DeadLetters, NoLetterError
 from heliograph.ingest.ledger import Ledger
 from heliograph.ingest.refusals import MalformedBody
+from tests.faults.once import is_balanced
 from tests.ingest.books import books
 from tests.ingest.senders import trace_request
 from tests.ingest.stack import Stack, Tenant, eventually
@@ -19,30 +21,18 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A store and a collector that this test may kill."""
-    stack = Stack(tmp_path / "data")
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-
-
-@pytest.fixture
-def tenant(stack: Stack) -> Tenant:
-    return next(stack.tenants)
+def in_place_of_the_web(stack: Stack, tmp_path: Path, settings: Settings, db: None) -> Iterator[None]:
+    """This process does what the web process does: its store is the stack's, and its ledger begins empty."""
+    settings.CLICKHOUSE_URL = "clickhouse://heliograph@127.0.0.1:1/heliograph"
+    Ledger(tmp_path / "counts of other tests").flush()
+    settings.CLICKHOUSE_URL = stack.environment["HELIOGRAPH_CLICKHOUSE_URL"]
+    yield
+    close_connections()
 
 
 def post(stack: Stack, tenant: Tenant, body: bytes) -> int:
     headers = tenant.headers | PROTOBUF
     return httpx.post(f"{stack.http}/v1/traces", content=body, headers=headers, timeout=30).status_code
-
-
-def is_balanced(found: Counter[str]) -> bool:
-    waiting = found["spooled"] - found["replayed"]
-    gone = found["stored"] + found["duplicates"] + found["sampled"] + found["dead"]
-    return found["accepted"] + found["revived"] == gone + waiting
 
 
 def test_the_books_balance_after_an_outage_and_its_replay(stack: Stack, tenant: Tenant) -> None:
@@ -91,9 +81,9 @@ def test_a_stop_costs_nothing_even_while_the_store_is_away(stack: Stack, tenant:
     assert is_balanced(found)
 
 
-@pytest.mark.django_db
+@pytest.mark.usefixtures("in_place_of_the_web")
 def test_a_body_that_the_store_refused_is_kept_looked_at_and_replayed_exactly_once(
-    stack: Stack, tenant: Tenant, tmp_path: Path
+    stack: Stack, tenant: Tenant
 ) -> None:
     stack.query("ALTER TABLE spans ADD CONSTRAINT no_poison CHECK throwIf(service = 'tests') = 0")
     body = trace_request(6).SerializeToString()
@@ -111,7 +101,6 @@ def test_a_body_that_the_store_refused_is_kept_looked_at_and_replayed_exactly_on
     with pytest.raises(NoLetterError):
         letters.replay(tenant.id, letter.id)
     eventually(lambda: stack.counts(tenant) == (6, 6, 6))
-    # What this process counted goes as a page that the collector sends.
     Ledger(stack.folder / "spool" / "ledger").flush()
     found = eventually(lambda: (now := books(stack, tenant))["replayed"] and now["accepted"] and now)
     assert (found["accepted"], found["spooled"], found["replayed"], found["stored"]) == (6, 6, 6, 6)
@@ -119,7 +108,7 @@ def test_a_body_that_the_store_refused_is_kept_looked_at_and_replayed_exactly_on
     assert is_balanced(found)
 
 
-@pytest.mark.django_db
+@pytest.mark.usefixtures("in_place_of_the_web")
 def test_a_malformed_body_is_a_letter_that_stays_until_it_can_be_read_or_is_deleted(
     stack: Stack, tenant: Tenant
 ) -> None:

@@ -19,6 +19,7 @@ from clickhouse_driver import Client
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Two shared cores may take their time to import Django and open the engine.
 START_SECONDS = 60
+ADDRESS = r"(http://[^\s\x1b]+:\d+)"
 
 T = TypeVar("T")
 
@@ -77,12 +78,21 @@ class Process:
                 self.command, env=self.environment, stdout=log, stderr=log, start_new_session=True, cwd=ROOT
             )
 
+    @property
+    def is_running(self) -> bool:
+        return self.popen is not None and self.popen.poll() is None
+
     def wait_for(self, pattern: str) -> re.Match[str]:
         def look() -> re.Match[str] | None:
             assert self.popen is None or self.popen.poll() is None, self.log.read_text()
             return next(iter(re.compile(pattern).finditer(self.log.read_text())), None)
 
         return eventually(look, START_SECONDS)
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send a signal that does not end it."""
+        assert self.popen is not None
+        os.killpg(self.popen.pid, number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send the signal to the whole group and return the exit status."""
@@ -110,7 +120,8 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._started: list[Process] = []
         self.store_port = 0
-        self.store = self.collector = Process([], {}, self.folder / "unused.log")
+        self.web_http = ""
+        self.store = self.collector = self.web = Process([], {}, self.folder / "unused.log")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -148,16 +159,35 @@ class Stack:
         eventually(port_file.exists, START_SECONDS)
         self.store_port = int(port_file.read_text())
 
-    def start_collector(self, *arguments: str) -> Process:
+    def start_collector(self, *arguments: str, wait: bool = True) -> Process:
         """Start a collector on free ports; `http` and `grpc` are the latest one's addresses."""
-        log = self.folder / f"collector-{len(self._started) + 1}.log"
-        command = [sys.executable, "-m", "heliograph.ingest", "--http-port", "0", "--grpc-port", "0", *arguments]
-        self.collector = Process(command, self.environment, log)
-        self._started.append(self.collector)
-        self.collector.start()
-        self.grpc = self.collector.wait_for(r"OTLP/gRPC on (\S+)")[1]
-        self.http = self.collector.wait_for(r"(http://\S+:\d+)")[1]
+        ports = ["--http-port", "0", "--grpc-port", "0"]
+        self.collector = self._start("collector", ["-m", "heliograph.ingest", *ports, *arguments])
+        if wait:
+            self.wait_for_addresses()
         return self.collector
+
+    def start_web(self, *, wait: bool = True) -> Process:
+        """Start the web process on a free port: it takes OTLP/HTTP too, at `web_http`."""
+        self.web = self._start("web", ["-m", "heliograph.asgi", "--port", "0"])
+        if wait:
+            self.wait_for_addresses()
+        return self.web
+
+    def _start(self, name: str, arguments: list[str]) -> Process:
+        log = self.folder / f"{name}-{len(self._started) + 1}.log"
+        process = Process([sys.executable, *arguments], self.environment, log)
+        self._started.append(process)
+        process.start()
+        return process
+
+    def wait_for_addresses(self) -> None:
+        """Return when the processes that were started serve."""
+        if self.collector.is_running:
+            self.grpc = self.collector.wait_for(r"OTLP/gRPC on (\S+)")[1]
+            self.http = self.collector.wait_for(ADDRESS)[1]
+        if self.web.is_running:
+            self.web_http = self.web.wait_for(ADDRESS)[1]
 
     def stop(self) -> None:
         """Stop everything that was started, a second collector too."""

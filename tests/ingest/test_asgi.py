@@ -1,7 +1,6 @@
 """The web process: OTLP, health, static files and Django under one address."""
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import httpx
 import pytest
 
 from tests.ingest.senders import trace_request
-from tests.ingest.stack import Process, Stack
+from tests.ingest.stack import Stack
 from tests.ingest.test_http import PROTOBUF
 
 
@@ -20,13 +19,9 @@ def web(stack: Stack) -> Iterator[str]:
     static.mkdir(exist_ok=True)
     (static / "site.css").write_text("body {}")
     (static / "site.0123456789ab.css").write_text("body {}")
-    command = [sys.executable, "-m", "uvicorn", "heliograph.asgi:application", "--port", "0", "--no-access-log"]
-    process = Process(command, stack.environment, stack.folder / "web.log")
-    process.start()
-    try:
-        yield process.wait_for(r"(http://[^\s\x1b]+:\d+)")[1]
-    finally:
-        process.stop()
+    process = stack.start_web()
+    yield stack.web_http
+    process.stop()
 
 
 def test_otlp_is_served_on_the_web_port(web, stack, tenant):

@@ -74,7 +74,7 @@ def counted(project_id: int) -> tuple[int, int]:
 
 def replay(batch: Batch, folder: Path) -> None:
     committer = Committer(SIGNALS["traces"], folder)
-    committer.store([batch], is_replay=True)
+    committer.store([batch], may_be_half_done=True)
     committer.close()
 
 

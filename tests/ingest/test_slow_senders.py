@@ -7,7 +7,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from heliograph.ingest import collector, health, http
+from heliograph.ingest import health, http, sockets
 from heliograph.ingest.pipeline import Room
 from heliograph.ingest.refusals import TooSlow
 
@@ -31,11 +31,11 @@ async def test_a_body_that_never_ends_is_refused_after_the_deadline(monkeypatch)
     "sent", [b"", b"POST /v1/traces HTTP/1.1\r\nhost: ", b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET "]
 )
 async def test_a_connection_without_whole_headers_is_closed_after_the_deadline(monkeypatch, sent):
-    monkeypatch.setattr(collector, "HEADER_SECONDS", 0.2)
+    monkeypatch.setattr(sockets, "HEADER_SECONDS", 0.2)
     config = uvicorn.Config(
         Starlette(routes=[*health.routes()]),
         port=0,
-        http=collector.HttpProtocol,
+        http=sockets.HttpProtocol,
         log_config=None,
         timeout_keep_alive=60,
     )

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heliograph.ingest import spool as spools
 from heliograph.ingest.exports import Export
-from heliograph.ingest.spool import DEAD_LETTERS, Spool, SpoolFull
+from heliograph.ingest.spool import DEAD_LETTERS, Spool, SpoolFull, read_file
 
 
-def an_export(body: bytes = b"body", project_id: int = 1) -> Export:
-    return Export("traces", project_id, 90, "protobuf", "gzip", 1_700_000_000_000_000_000, body)
+def an_export(body: bytes = b"body", project_id: int = 1, signal: str = "traces") -> Export:
+    return Export(signal, project_id, 90, "protobuf", "gzip", 1_700_000_000_000_000_000, body, items=1)
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def test_a_group_is_read_back_as_it_was_written_in_the_order_of_arrival(spool):
     groups = [[an_export(b"1"), an_export(b"2", project_id=7)], [an_export(b"")], [an_export(bytes(range(256)))]]
     for group in groups:
         spool.append(group)
-    read = [spool.read(path) for path in spool.files()]
+    read = [read_file(path) for path in spool.files()]
     assert [group.exports for group in read] == groups
     assert not any(group.damage for group in read)
 
@@ -49,7 +50,7 @@ def test_of_a_torn_file_everything_before_the_tear_is_read(tmp_path_factory, cut
     [path] = spool.files()
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) - cut])
-    group = spool.read(path)
+    group = read_file(path)
     assert group.exports == exports[: len(group.exports)]
     assert bool(group.damage) == bool(cut)
 
@@ -63,14 +64,14 @@ def test_a_flipped_bit_is_recognised_by_the_checksum(tmp_path_factory, position,
     data = bytearray(path.read_bytes())
     data[position] ^= 1 << bit
     path.write_bytes(data)
-    assert spool.read(path).damage
-    assert not spool.read(path).exports
+    assert read_file(path).damage
+    assert not read_file(path).exports
 
 
 def test_a_file_of_something_else_is_damaged_as_a_whole(spool):
     path = spool.folder / "1.spool"
     path.write_bytes(b"something else")
-    assert spool.read(path).damage
+    assert read_file(path).damage
 
 
 def test_only_one_at_a_time_replays(spool):
@@ -79,3 +80,51 @@ def test_only_one_at_a_time_replays(spool):
         assert (mine, theirs) == (True, False)
     with other.replay_lock() as later:
         assert later
+
+
+def bodies(batch: spools.ReplayBatch) -> list[bytes]:
+    return [export.body for group in batch.groups for export in group.exports]
+
+
+def test_groups_that_were_never_tried_are_replayed_together_by_signal_and_a_tried_one_alone(spool):
+    for number in range(4):
+        spool.append([an_export(b"span %d" % number)], tried=number == 1)
+        spool.append([an_export(b"point %d" % number, signal="metrics")], tried=False)
+    batches = []
+    for batch in spool.batches():
+        batches.append((bodies(batch), batch.may_be_half_done))
+        spool.remove(batch.groups)
+    assert batches == [
+        ([b"span 1"], True),
+        ([b"span 0", b"span 2", b"span 3"], False),
+        ([b"point 0", b"point 1", b"point 2", b"point 3"], False),
+    ]
+    assert not spool.files()
+
+
+def test_a_batch_is_no_larger_than_a_group_commit(spool, monkeypatch):
+    monkeypatch.setattr(spools, "BATCH_ITEMS", 2)
+    for number in range(5):
+        spool.append([an_export(b"%d" % number)], tried=False)
+    sizes = []
+    for batch in spool.batches():
+        sizes.append(len(batch.groups))
+        spool.remove(batch.groups)
+    assert sizes == [2, 2, 1]
+
+
+def test_a_replay_that_was_cut_off_is_repeated_with_the_same_groups_whatever_came_since(spool):
+    for number in range(3):
+        spool.append([an_export(b"%d" % number)], tried=False)
+    assert bodies(next(spool.batches())) == [b"0", b"1", b"2"]
+    spool.append([an_export(b"3")], tried=False)
+    # A process that was killed while it wrote a plan leaves half of one.
+    (spool.folder / f"{spools.PLAN}.draft").write_bytes(b"[")
+    again = Spool(spool.folder, spool.max_bytes).batches()
+    repeated = next(again)
+    assert (bodies(repeated), repeated.may_be_half_done) == ([b"0", b"1", b"2"], True)
+    # Killed once more, between the files that it removed.
+    repeated.groups[0].path.unlink()
+    assert bodies(next(spool.batches())) == [b"1", b"2"]
+    spool.remove(repeated.groups)
+    assert bodies(next(again)) == [b"3"]

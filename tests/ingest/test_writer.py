@@ -18,8 +18,9 @@ from heliograph.ingest.pipeline import Room
 from heliograph.ingest.refusals import Busy, NotStored
 from heliograph.ingest.replay import Replayer
 from heliograph.ingest.signals import TRACES
-from heliograph.ingest.spool import DEAD_LETTERS, Spool
+from heliograph.ingest.spool import DEAD_LETTERS, Spool, read_file
 from heliograph.ingest.writer import Outcome, Writer
+from tests.conftest import StoreProcess
 from tests.ingest.senders import trace_request
 from tests.ingest.stack import eventually
 
@@ -135,10 +136,17 @@ async def test_a_stopping_writer_stores_what_waits_and_refuses_what_comes(spool,
         await writer.submit(a_batch(project_id))
 
 
+@pytest.fixture(scope="module")
+def store_of_the_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    process = StoreProcess(tmp_path_factory.mktemp("own-store")).start()
+    yield process
+    process.kill()
+
+
 @pytest.fixture
-def own_store(start_store, settings) -> Iterator[None]:
-    """A store that this test may empty."""
-    settings.CLICKHOUSE_URL = start_store().url
+def own_store(store_of_the_module, settings) -> Iterator[None]:
+    """A store whose tables this test may empty."""
+    settings.CLICKHOUSE_URL = store_of_the_module.url
     for _ in migrate():
         pass
     yield
@@ -155,9 +163,19 @@ def test_an_insert_that_was_left_half_done_is_completed_and_not_repeated(committ
         # TRUNCATE also forgets the tokens, so this is a table that the insert never reached.
         client.execute_unscoped(f"TRUNCATE TABLE {table}", tag="tests.half_done")
     assert stored(project_id) == (5, 0, 0)
-    committer().store([batch], is_replay=True)
+    committer().store([batch], may_be_half_done=True)
     assert stored(project_id) == (5, 5, 5)
-    committer().store([batch], is_replay=True)
+    committer().store([batch], may_be_half_done=True)
+    assert stored(project_id) == (5, 5, 5)
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_half_done_insert_is_known_where_the_store_s_clock_is_some_seconds_behind_ours(committer, project_id):
+    batch = a_batch(project_id, spans=5)
+    ahead = decode(dataclasses.replace(batch.export, received_ns=time.time_ns() + 5 * 10**9))
+    committer().store([ahead])
+    client.execute_unscoped("TRUNCATE TABLE traces", tag="tests.half_done")
+    committer().store([ahead], may_be_half_done=True)
     assert stored(project_id) == (5, 5, 5)
 
 
@@ -167,15 +185,15 @@ def test_an_insert_from_before_the_spooled_request_came_is_left_alone(committer,
     batch = a_batch(project_id, spans=5)
     committer().store([batch])
     client.execute_unscoped("TRUNCATE TABLE traces", tag="tests.left_alone")
-    retried = decode(dataclasses.replace(batch.export, received_ns=time.time_ns()))
-    committer().store([retried], is_replay=True)
+    retried = decode(dataclasses.replace(batch.export, received_ns=time.time_ns() + 60 * 10**9))
+    committer().store([retried], may_be_half_done=True)
     assert stored(project_id) == (5, 0, 5)
 
 
 def test_a_half_done_insert_whose_spans_came_again_meanwhile_is_not_doubled(committer, project_id):
     batch = a_batch(project_id, spans=5)
     committer().store([batch, a_batch(project_id, spans=3)])
-    committer().store([batch], is_replay=True)
+    committer().store([batch], may_be_half_done=True)
     assert stored(project_id) == (8, 8, 8)
 
 
@@ -192,7 +210,7 @@ def test_a_spooled_body_that_the_store_refuses_is_set_aside_and_the_rest_is_stor
     finally:
         replayer.stop()
     [letter] = (spool.folder / DEAD_LETTERS / str(project_id)).glob("*.spool")
-    assert spool.read(letter).exports == [bad.export]
+    assert read_file(letter).exports == [bad.export]
     assert stored(project_id) == (2, 2, 2)
 
 

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -45,16 +46,31 @@ class TagMissing(LookupError):  # noqa: N818  # see ProjectMissing
     """A query does not say which question it is."""
 
 
+# Seconds without a word from the store; None for as long as any question may take.
+_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+
+
 @cache
-def _pool(url: str, query_seconds: int) -> Pool:
-    return Pool(url, max(query_seconds, _MIN_RECEIVE_SECONDS) + _RECEIVE_MARGIN_SECONDS)
+def _pool(url: str, query_seconds: int, patience: float | None = None) -> Pool:
+    return Pool(url, patience or max(query_seconds, _MIN_RECEIVE_SECONDS) + _RECEIVE_MARGIN_SECONDS)
+
+
+@contextmanager
+def answered_within(seconds: float) -> Iterator[None]:
+    """Take a store that is silent for longer as one that is away: everything inside then raises UnavailableError."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
 
 
 @contextmanager
 def _connection() -> Iterator[Client]:
     """Lend a connection and turn what goes wrong on it into our errors."""
     try:
-        with _pool(settings.CLICKHOUSE_URL, settings.QUERY_TIMEOUT_SECONDS).connection() as client:
+        pool = _pool(settings.CLICKHOUSE_URL, settings.QUERY_TIMEOUT_SECONDS, _patience.get())
+        with pool.connection() as client:
             yield client
     except StoreError:
         raise

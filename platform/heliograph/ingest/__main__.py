@@ -15,7 +15,7 @@ def main() -> None:
     from django.conf import settings  # noqa: PLC0415  # after Django is set up
 
     from heliograph import metrics  # noqa: PLC0415
-    from heliograph.ingest import collector  # noqa: PLC0415
+    from heliograph.ingest import collector, sockets  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m heliograph.ingest", description=main.__doc__)
     parser.add_argument("--http-port", type=int, default=settings.OTLP_HTTP_PORT, help="0 takes a free one")
@@ -24,12 +24,13 @@ def main() -> None:
     # A commit gives the interpreter away at every send and read; with the default of 5 ms it waits that long for the
     # decoding threads each time.
     sys.setswitchinterval(0.001)
+    sockets.raise_descriptor_limit()
     metrics.configure("collector")
     uvicorn.run(
         collector.application(options.grpc_port),
         host=settings.HOST,
         port=options.http_port,
-        http=collector.HttpProtocol,
+        http=sockets.HttpProtocol,
         lifespan="on",
         access_log=False,
         log_config=None,

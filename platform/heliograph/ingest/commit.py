@@ -32,6 +32,12 @@ from heliograph.ingest.signals import Columns, Signal
 
 log = logging.getLogger(__name__)
 
+# Exporters give up after 10 s by default: a store that hangs must be known before that, so that the spool can answer
+# them. An insert takes a few hundred milliseconds; one that is cut off here is completed at replay.
+COMMIT_SECONDS = 8.0
+# How far the store's clock may be behind ours. More would reach back to inserts whose tokens the store has forgotten.
+CLOCKS_DIFFER_NS = 10 * 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Insert:
@@ -55,15 +61,18 @@ class Committer:
         self._recent = duplicates.RecentKeys()
         self._texts = TextWriter()
 
-    def store(self, group: Sequence[Batch], *, is_replay: bool = False) -> None:
+    def store(self, group: Sequence[Batch], *, may_be_half_done: bool = False) -> None:
         """Store all rows of a group that are not there yet.
 
-        `is_replay` says that an earlier insert of this group may be half done. Raises `errors.StoreError`, and then
-        nothing of the group counts as stored.
+        `may_be_half_done` says that an insert of this very group was begun before. Raises `errors.StoreError`, and
+        then nothing of the group counts as stored.
         """
         columns = merge(group)
-        if not columns:
-            return
+        if columns:
+            with client.answered_within(COMMIT_SECONDS):
+                self._store(group, columns, may_be_half_done)
+
+    def _store(self, group: Sequence[Batch], columns: Columns, may_be_half_done: bool) -> None:
         if self.signal.table != "spans":
             client.insert(self.signal.table, columns)
             for batch in group:
@@ -76,7 +85,9 @@ class Committer:
             # Before the spans that refer to them: a crash in between leaves texts that nobody misses, and no gaps.
             self._texts.store(batch.texts for batch in group)
             # What was tried for this group was tried after it had arrived; an older insert's token may be forgotten.
-            tried_after_ns = min(batch.export.received_ns for batch in group) if is_replay else None
+            tried_after_ns = None
+            if may_be_half_done:
+                tried_after_ns = min(batch.export.received_ns for batch in group) - CLOCKS_DIFFER_NS
             inserts = self._missing(columns, tried_after_ns)
             for insert in inserts:
                 ready = None

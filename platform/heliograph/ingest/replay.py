@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from pathlib import Path
 
 from heliograph import metrics
 from heliograph.blobs import store as blobs
@@ -16,7 +15,7 @@ from heliograph.ingest.exports import Batch, Export, decode_by_rules
 from heliograph.ingest.gate import StoreGate, is_away
 from heliograph.ingest.refusals import Busy, Refusal
 from heliograph.ingest.signals import SIGNALS
-from heliograph.ingest.spool import Spool, SpooledGroup
+from heliograph.ingest.spool import ReplayBatch, Spool, SpooledGroup
 
 log = logging.getLogger(__name__)
 
@@ -66,26 +65,24 @@ class Replayer:
 
     def _replay_all(self) -> None:
         self._spool.remove_drafts()
-        for path in self._spool.files():
+        for batch in self._spool.batches():
+            self._replay(batch)
             if self._stopping.is_set():
                 return
-            self._replay(path)
 
-    def _replay(self, path: Path) -> None:
-        """Store one file and remove it. Raises StoreError while the store is away, and then the file stays."""
-        group = self._spool.read(path)
-        batches = self._decode(group)
-        if batches:
-            # One group is of one signal, as it came from one writer.
-            self._store(batches)
-            self._store_derived(batches)
-            metrics.ingest_replayed.add(len(batches), {metrics.SIGNAL: batches[0].export.signal})
-        if group.damage:
-            log.error("spool file %s: %s", path.name, group.damage)
-            metrics.ingest_dead_letters.add(1, {metrics.REASON: "damaged"})
-            self._spool.set_file_aside(path, group.damage)
-        else:
-            self._spool.remove(path)
+    def _replay(self, batch: ReplayBatch) -> None:
+        """Store a batch and remove its files. Raises StoreError while the store is away, and then the files stay."""
+        decoded = [each for group in batch.groups for each in self._decode(group)]
+        if decoded:
+            self._store(decoded, batch.may_be_half_done)
+            self._store_derived(decoded)
+            metrics.ingest_replayed.add(len(decoded), {metrics.SIGNAL: decoded[0].export.signal})
+        for group in batch.groups:
+            if group.damage:
+                log.error("spool file %s: %s", group.path.name, group.damage)
+                metrics.ingest_dead_letters.add(1, {metrics.REASON: "damaged"})
+                self._spool.set_file_aside(group.path, group.damage)
+        self._spool.remove([group for group in batch.groups if not group.damage])
 
     def _decode(self, group: SpooledGroup) -> list[Batch]:
         batches = []
@@ -98,19 +95,19 @@ class Replayer:
                 self._set_aside(export, refusal.message, refusal.reason, export.items)
         return batches
 
-    def _store(self, batches: list[Batch]) -> None:
+    def _store(self, batches: list[Batch], may_be_half_done: bool) -> None:
         committer = self._committers[batches[0].export.signal]
         for batch in batches:
             blobs.keep(batch.export.project_id, batch.blobs_until, batch.blobs)
         try:
-            committer.store(batches, is_replay=True)
+            committer.store(batches, may_be_half_done=may_be_half_done)
         except StoreError as error:
             if is_away(error):
                 raise
             if len(batches) > 1:
                 log.warning("the store refuses %d spooled requests, each is tried alone: %s", len(batches), error)
                 for batch in batches:
-                    self._store([batch])
+                    self._store([batch], may_be_half_done)
                 return
             self._set_aside(batches[0].export, str(error), "refused_by_store", _items(batches[0]))
             return
@@ -124,7 +121,7 @@ class Replayer:
     def _store_derived(self, batches: list[Batch]) -> None:
         """Store the spans that the log records make, which waited in the spool with them."""
         for derived in (batch.derived for batch in batches if batch.derived and batch.derived.decoded.accepted):
-            self._store([derived])
+            self._store([derived], may_be_half_done=True)
             count_derived(derived)
             export = derived.export
             ledger.count(export.project_id, export.key_id, export.signal, "spooled", derived.decoded.accepted)

@@ -7,8 +7,12 @@ there as a whole or not at all. A file is
     record = length of header (u32), length of body (u32), CRC-32 (u32), header, body
 
 with little-endian numbers, a JSON header, and the CRC over header and body. The first record is about the group
-(how many follow), each other one is a request with its body as it came. File names sort in the order
-of arrival.
+(how many follow, and whether an insert of it was tried), each other one is a request with its body as it came. File
+names sort in the order of arrival.
+
+Groups that were never tried are replayed many at a time (`batches`), or an hour's outage would take an hour to catch
+up. Which go together is written down first (`PLAN`): where a replay is cut off, the same rows must go together again,
+since only together have they the token that their half done insert had (`commit`).
 """
 
 import fcntl
@@ -18,6 +22,7 @@ import os
 import struct
 import time
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -31,6 +36,10 @@ MAGIC = b"HGSPOOL1"
 _LENGTHS = struct.Struct("<III")
 SUFFIX = ".spool"
 DEAD_LETTERS = "dead-letters"
+PLAN = "replay-plan.json"
+# Where a batch for replay is full: as many items as a full group commit has, and the bytes of one large body.
+BATCH_ITEMS = 10_000
+BATCH_BYTES = 32 * 2**20
 
 
 class SpoolFull(Exception):  # noqa: N818  (a state of the spool, answered with 503)
@@ -44,6 +53,17 @@ class SpooledGroup:
     path: Path
     exports: list[Export]
     damage: str
+    # An insert of exactly this group may be half done.
+    tried: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayBatch:
+    """Files of one signal that are stored together."""
+
+    groups: list[SpooledGroup]
+    # An insert of exactly these rows was begun before, and how it ended is not known.
+    may_be_half_done: bool
 
 
 class Spool:
@@ -55,12 +75,12 @@ class Spool:
         self._numbers = itertools.count()
         (folder / DEAD_LETTERS).mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def append(self, exports: Sequence[Export]) -> None:
+    def append(self, exports: Sequence[Export], *, tried: bool = True) -> None:
         """Write one group to the disk itself; when this returns, it survives kill -9 and loss of power.
 
-        Raises SpoolFull.
+        `tried` says that an insert of this group was begun. Raises SpoolFull.
         """
-        data = file_of(exports)
+        data = file_of(exports, tried=tried)
         # Width 20 keeps the order of names the order of time; the process id keeps two processes apart.
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}{SUFFIX}"
         try:
@@ -86,13 +106,50 @@ class Spool:
         with os.scandir(self.folder) as entries:
             return sorted(Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX))
 
-    def read(self, path: Path) -> SpooledGroup:
-        """Return what a file holds; of a damaged one, everything up to the damage."""
-        return read_file(path)
+    def batches(self) -> Iterator[ReplayBatch]:
+        """Yield what waits, oldest first of each signal, as what is to be stored together.
 
-    def remove(self, path: Path) -> None:
-        """Forget a group that is stored. Lost power may bring it back; its spans are then found stored and dropped."""
-        path.unlink()
+        Each has to be removed, or the iteration ended, before the next is asked for. Call with the replay lock held.
+        """
+        planned = self._planned()
+        if planned:
+            yield ReplayBatch(planned, may_be_half_done=True)
+        gathering: defaultdict[str, list[SpooledGroup]] = defaultdict(list)
+        sizes: Counter[str] = Counter()
+        items: Counter[str] = Counter()
+        for path in self.files():
+            group = read_file(path)
+            if group.tried or group.damage or not group.exports:
+                yield ReplayBatch([group], may_be_half_done=True)
+                continue
+            signal = group.exports[0].signal
+            items[signal] += sum(export.items for export in group.exports)
+            sizes[signal] += sum(len(export.body) for export in group.exports)
+            gathering[signal].append(group)
+            if items[signal] >= BATCH_ITEMS or sizes[signal] >= BATCH_BYTES:
+                del items[signal], sizes[signal]
+                yield self._plan(gathering.pop(signal))
+        for groups in gathering.values():
+            yield self._plan(groups)
+
+    def _planned(self) -> list[SpooledGroup]:
+        try:
+            names = json.loads((self.folder / PLAN).read_bytes())
+        except FileNotFoundError:
+            return []
+        # Those that are gone were stored together with the others.
+        return [read_file(path) for name in names if (path := self.folder / name).exists()]
+
+    def _plan(self, groups: list[SpooledGroup]) -> ReplayBatch:
+        (self.folder / f"{PLAN}.draft").unlink(missing_ok=True)
+        write_durably(self.folder / PLAN, json.dumps([group.path.name for group in groups]).encode())
+        return ReplayBatch(groups, may_be_half_done=False)
+
+    def remove(self, groups: Sequence[SpooledGroup]) -> None:
+        """Forget what is stored. Lost power may bring it back; its spans are then found stored and dropped."""
+        for group in groups:
+            group.path.unlink(missing_ok=True)
+        (self.folder / PLAN).unlink(missing_ok=True)
 
     def set_file_aside(self, path: Path, reason: str) -> None:
         """Keep a damaged file whole, with the reason."""
@@ -125,21 +182,24 @@ def read_file(path: Path) -> SpooledGroup:
     exports: list[Export] = []
     position = len(MAGIC)
     damage = ""
+    tried = True
     try:
         if not data.startswith(MAGIC):
             raise ValueError("it does not begin as a spool file does")
         head, _, position = _read_record(data, position)
+        tried = head.get("tried", True)
         while len(exports) < head["exports"]:
             header, body, position = _read_record(data, position)
             exports.append(Export(**header, body=body))
     except (struct.error, ValueError) as error:
         damage = f"damaged at byte {position}: {error}"
-    return SpooledGroup(path, exports, damage)
+    return SpooledGroup(path, exports, damage, tried)
 
 
-def file_of(exports: Sequence[Export]) -> bytes:
+def file_of(exports: Sequence[Export], *, tried: bool = True) -> bytes:
     """Return a group as the bytes of a file."""
-    return MAGIC + _record({"exports": len(exports)}, b"") + b"".join(_record_of(export) for export in exports)
+    head = {"exports": len(exports), "tried": tried}
+    return MAGIC + _record(head, b"") + b"".join(_record_of(export) for export in exports)
 
 
 def _record_of(export: Export) -> bytes:

@@ -146,7 +146,7 @@ class Writer:
         except StoreError as error:
             if is_away(error):
                 self._gate.close(error)
-                return self._keep_on_disk(group)
+                return self._keep_on_disk(group, tried=True)
             if len(group) > 1:
                 # One batch that the store refuses must not cost the others: each goes alone.
                 log.warning("the store refuses a group of %d requests, each is tried alone: %s", len(group), error)
@@ -165,9 +165,10 @@ class Writer:
         stored = iter(self.commit(others) if others else ())
         return [next(kept) if batch.lacks_blobs else next(stored) for batch in group]
 
-    def _keep_on_disk(self, group: Sequence[Batch]) -> list[Result]:
+    def _keep_on_disk(self, group: Sequence[Batch], *, tried: bool = False) -> list[Result]:
+        exports = [replace(batch.export, items=batch.decoded.accepted) for batch in group]
         try:
-            self._spool.append([replace(batch.export, items=batch.decoded.accepted) for batch in group])
+            self._spool.append(exports, tried=tried)
         except SpoolFull as error:
             return [Busy(f"The store is away and {error}.")] * len(group)
         metrics.ingest_spooled.add(len(group), {metrics.SIGNAL: self._committer.signal.name})
