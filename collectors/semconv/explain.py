@@ -86,7 +86,8 @@ _TOKENS = (
     *("cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "reasoning_tokens"),
 )
 _SIGNS_OF_A_TOOL = ("tool_name", "tool_call_id")
-_COLUMNS = (
+# What is explained, in the order in which it is read.
+COLUMNS = (
     *("kind", "operation", "provider", "model_requested", "model", "input_tokens", "output_tokens"),
     *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "reported_cost", "ttft_ns", "queue_ns"),
     *("prefill_ns", "decode_ns", "finish_reason", "response_id", "session_id", "user_id", "tags", "prompt_name"),
@@ -108,7 +109,7 @@ def explain(attributes: Mapping[str, Any], events: list[Event], *, start_ns: int
     found = _sources(attributes, said, ranks, index)
     settled = interpret(attributes, events, start_ns=start_ns, index=index)
     mapped = []
-    for column in _COLUMNS:
+    for column in COLUMNS:
         if settled.get(column) not in (None, "", []):
             mapped.append(_mapped(column, settled, fields, found, said, index))
     used = {source.key for sources in found.values() for source in sources if source.where == "attribute"}

@@ -353,6 +353,16 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
         "/api/v1/ingest/dead-letters/{letter_id}/replay",
         "/api/v1/ingest/limits",
         "/api/v1/ingest/limits/keys/{key_id}",
+        "/api/v1/traces/{trace_id}/spans/{span_id}/mapping",
+        "/api/v1/conventions/fields",
+        "/api/v1/conventions/rules",
+        "/api/v1/conventions/rules/{rule_id}",
+        "/api/v1/conventions/preview",
+        "/api/v1/conventions/unmapped",
+        "/api/v1/conventions/revisions",
+        "/api/v1/conventions/reapplications",
+        "/api/v1/conventions/reapplications/{job_id}",
+        "/api/v1/conventions/reapplications/{job_id}/cancel",
     }
     trace = schema["components"]["schemas"]["TraceRow"]["properties"]
     assert trace["start_time"]["format"] == "date-time"

@@ -8,9 +8,13 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.urls import URLPattern, reverse
+from django.utils import timezone
 
+from collectors.semconv.rules import Rule
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project, TokenPrice
 from heliograph.blobs import store
+from heliograph.conventions import rulesets
+from heliograph.conventions.models import Reapplication
 from heliograph.dashboards.urls import urlpatterns
 from heliograph.evals.models import Run
 from heliograph.ingest.dead_letters import DeadLetters
@@ -27,6 +31,11 @@ CHANGING = {
     "evaluations-regression",
     "ingest-letter-delete",
     "ingest-letter-replay",
+    "settings-conventions-cancel",
+    "settings-conventions-reapply",
+    "settings-conventions-remove",
+    "settings-conventions-save",
+    "settings-conventions-switch",
     "settings-create-key",
     "settings-prices-apply",
     "settings-prices-remove",
@@ -66,6 +75,9 @@ def addresses(project: Project) -> dict[str, str]:
     run = Run.objects.create(project=project, kind=Run.Kind.DRIFT)
     key, _ = ApiKey.issue(project, "theirs")
     price = TokenPrice.objects.create(project=project, model="theirs", input_per_million=1, output_per_million=2)
+    rules = [rulesets.add_rule(project, None, Rule(f"acme.{number}", "tags"))["id"] for number in range(2)]
+    now = timezone.now()
+    job = Reapplication.objects.create(project=project, revision=1, start=now, end=now, cursor=now)
     extra: dict[str, list[object]] = {
         "settings-prices-remove": [price.pk],
         "trace": [row["trace_id"]],
@@ -73,6 +85,9 @@ def addresses(project: Project) -> dict[str, str]:
         "trace-span": [row["trace_id"], row["span_id"]],
         "trace-evidence": [row["trace_id"], row["span_id"]],
         "evaluations-run": [run.pk],
+        "settings-conventions-cancel": [job.pk],
+        "settings-conventions-remove": [rules[0]],
+        "settings-conventions-switch": [rules[1]],
         "settings-key-limits": [key.pk],
         "settings-revoke-key": [key.pk],
     } | {name: [dead_letter(project)] for name in PAGES if name.startswith("ingest-letter")}
@@ -97,21 +112,33 @@ def test_a_stranger_is_led_to_signing_in_from_everywhere(addresses: dict[str, st
         assert (answer.status_code, answer["location"]) == (302, f"{reverse('login')}?next={address}"), name
 
 
-def test_a_member_of_another_organisation_finds_nothing_anywhere(addresses: dict[str, str], signed_in: Signed) -> None:
+def nothing_is_changed(project: Project) -> bool:
+    return (
+        Run.objects.count() == 1
+        and ApiKey.objects.filter(revoked_at=None).count() == 1
+        and all(rule["enabled"] for rule in rulesets.rules_in_force(project))
+        and len(rulesets.rules_in_force(project)) == 2
+        and not Reapplication.objects.get().cancel_requested
+    )
+
+
+def test_a_member_of_another_organisation_finds_nothing_anywhere(
+    addresses: dict[str, str], project: Project, signed_in: Signed
+) -> None:
     globex = signed_in("owner", Organization.objects.create(name="Globex"))
     assert {name: call(globex, name, address).status_code for name, address in addresses.items()} == dict.fromkeys(
         addresses, 404
     )
-    assert Run.objects.count() == 1
-    assert ApiKey.objects.filter(revoked_at=None).count() == 1
+    assert nothing_is_changed(project)
 
 
-def test_a_viewer_looks_at_everything_and_changes_nothing(addresses: dict[str, str], signed_in: Signed) -> None:
+def test_a_viewer_looks_at_everything_and_changes_nothing(
+    addresses: dict[str, str], project: Project, signed_in: Signed
+) -> None:
     viewer = signed_in(Membership.Role.VIEWER)
     found = {name: call(viewer, name, address).status_code for name, address in addresses.items() if name not in OWN}
     assert found == {name: 403 if name in CHANGING | OWNING else 200 for name in found}
-    assert Run.objects.count() == 1
-    assert ApiKey.objects.filter(revoked_at=None).count() == 1
+    assert nothing_is_changed(project)
 
 
 @pytest.mark.parametrize("role", [Membership.Role.OWNER, Membership.Role.EDITOR])
@@ -120,8 +147,9 @@ def test_owners_and_editors_may_open_and_change(addresses: dict[str, str], signe
     # An empty form is refused at its fields, a key is revoked.
     expected = dict.fromkeys(CHANGING | OWN, 422) | dict.fromkeys(
         [
-            *("settings-revoke-key", "ingest-letter-delete", "ingest-letter-replay"),
             *("settings-prices-apply", "settings-prices-remove"),
+            *("settings-revoke-key", "ingest-letter-delete", "ingest-letter-replay", "settings-conventions-cancel"),
+            *("settings-conventions-remove", "settings-conventions-switch"),
         ],
         302,
     )
@@ -135,9 +163,9 @@ def test_what_changes_something_is_not_done_by_following_a_link(addresses: dict[
         assert reader.get(addresses[name]).status_code == 405
 
 
-def test_a_form_from_another_site_is_refused(addresses: dict[str, str], signed_in: Signed) -> None:
+def test_a_form_from_another_site_is_refused(addresses: dict[str, str], project: Project, signed_in: Signed) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = signed_in().cookies
     for name in CHANGING | OWNING | OWN:
         assert strict.post(addresses[name]).status_code == 403
-    assert Run.objects.count() == 1
+    assert nothing_is_changed(project)

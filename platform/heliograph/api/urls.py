@@ -3,13 +3,18 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import adapters, ingest, prices, views
+from heliograph.api import adapters, conventions, ingest, prices, views
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("v1/traces", views.TracesView.as_view(), name="api-traces"),
     path("v1/traces/<str:trace_id>", views.TraceView.as_view(), name="api-trace"),
     path("v1/traces/<str:trace_id>/spans/<str:span_id>", views.SpanView.as_view(), name="api-span"),
+    path(
+        "v1/traces/<str:trace_id>/spans/<str:span_id>/mapping",
+        conventions.SpanMappingView.as_view(),
+        name="api-span-mapping",
+    ),
     re_path(
         r"^v1/blobs/(?P<until>\d{4}-\d\d-\d\d)/(?P<digest>[0-9a-f]{64})$", views.BlobView.as_view(), name="api-blob"
     ),
@@ -33,5 +38,20 @@ urlpatterns = [
     path("v1/prices", prices.PricesView.as_view(), name="api-prices"),
     path("v1/prices/unpriced", prices.UnpricedView.as_view(), name="api-prices-unpriced"),
     path("v1/prices/<int:price_id>", prices.PriceView.as_view(), name="api-price"),
+    path("v1/conventions/fields", conventions.FieldsView.as_view(), name="api-mappable-fields"),
+    path("v1/conventions/rules", conventions.RulesView.as_view(), name="api-mapping-rules"),
+    path("v1/conventions/rules/<str:rule_id>", conventions.RuleView.as_view(), name="api-mapping-rule"),
+    path("v1/conventions/preview", conventions.PreviewView.as_view(), name="api-mapping-preview"),
+    path("v1/conventions/unmapped", conventions.UnmappedView.as_view(), name="api-unmapped-keys"),
+    path("v1/conventions/revisions", conventions.RevisionsView.as_view(), name="api-mapping-revisions"),
+    path("v1/conventions/reapplications", conventions.ReapplicationsView.as_view(), name="api-reapplications"),
+    path(
+        "v1/conventions/reapplications/<int:job_id>", conventions.ReapplicationView.as_view(), name="api-reapplication"
+    ),
+    path(
+        "v1/conventions/reapplications/<int:job_id>/cancel",
+        conventions.CancelView.as_view(),
+        name="api-reapplication-cancel",
+    ),
     re_path(r"^", views.UnknownView.as_view()),
 ]

@@ -1,5 +1,6 @@
 """Revisions of a project's rules, and where the re-application of one to stored spans stands."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -16,6 +17,12 @@ from heliograph.accounts.models import Project
 LEASE = timedelta(minutes=2)
 # A slice that killed its worker so often (out of memory, as a rule) will do it again.
 MAX_ATTEMPTS = 5
+
+
+def enabled_rules(rules: Iterable[Mapping[str, Any]]) -> tuple[Rule, ...]:
+    """Return those of stored rules that are on, in order."""
+    names = ("source", "field", "match", "conversion", "order")
+    return tuple(Rule(**{name: rule[name] for name in names}) for rule in rules if rule["enabled"])
 
 
 class Ruleset(models.Model):
@@ -47,8 +54,7 @@ class Ruleset(models.Model):
     @property
     def enabled(self) -> tuple[Rule, ...]:
         """The rules that are on, in order."""
-        names = ("source", "field", "match", "conversion", "order")
-        return tuple(Rule(**{name: rule[name] for name in names}) for rule in self.rules if rule["enabled"])
+        return enabled_rules(self.rules)
 
     @property
     def index(self) -> Index:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from collectors.semconv.rules import MAX_RULES, Rule, fault
 from heliograph.accounts.models import Project, User
-from heliograph.conventions.models import Ruleset
+from heliograph.conventions.models import Ruleset, enabled_rules
 
 # A neighbour's change at the same moment makes ours one revision later; more than this is no coincidence.
 _TRIES = 5
@@ -90,6 +90,23 @@ def remove_rule(project: Project, user: User | None, rule_id: str) -> None:
 def note_change(project: Project, user: User | None, words: str) -> None:
     """Make a revision of the same rules, where something else that decides what is stored has changed."""
     _revise(project, user, lambda rules: rules, words)
+
+
+def drafted(project: Project, rule: Rule, rule_id: str = "") -> tuple[Rule, ...]:
+    """Return the enabled rules as they would be with this one added, or in the place of the rule of that id.
+
+    Nothing is stored. Raises UnknownRule, InvalidRule.
+    """
+    entry = {"id": rule_id, "enabled": True, **asdict(rule)}
+    rules = rules_in_force(project)
+    if not rule_id:
+        rules.append(entry)
+    elif any(each["id"] == rule_id for each in rules):
+        rules = [entry if each["id"] == rule_id else each for each in rules]
+    else:
+        raise UnknownRule(rule_id)
+    _check(rules)
+    return enabled_rules(rules)
 
 
 def get_rule(project: Project, rule_id: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from heliograph.dashboards.waterfall import Row, rows
 from heliograph.query import gpu, scores
 from heliograph.query.spans import SpanDetail, SpanRow, get_span
 from heliograph.query.traces import Trace, get_trace
+from heliograph.remap.inspect import mapping_of
 
 # A browser draws this many rows without stutter; the rest is said to be missing.
 MAX_ROWS = 2_000
@@ -92,18 +93,34 @@ class Timing:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SentAttribute:
+    """An attribute as it was sent, and whether anybody reads it (see `inspect.RawKey`)."""
+
+    key: str
+    value: str
+    use: str
+    fields: tuple[str, ...]
+    dialect: str
+
+
 def _span_context(project: Project, trace: Trace, span_id: str, given: list[scores.Score]) -> dict[str, Any]:
     span = get_span(project.pk, trace.summary.trace_id, span_id) if span_id else None
     if span is None:
         raise Http404("no such span in this trace")
     span_scores = scores.of_span(given, span.span_id)
+    mapping = mapping_of(project.pk, span)
     return {
         "span": span,
         "conversation": Conversation.of(span),
         "span_scores": span_scores,
         "sentences": sentences(span, span_scores),
         "timings": _timings(span),
-        "attributes": sorted((key, _pretty(value)) for key, value in span.attributes.items()),
+        "mapping": mapping,
+        "attributes": [
+            SentAttribute(key.key, _pretty(span.attributes[key.key]), key.use, key.fields, key.dialect)
+            for key in mapping.keys
+        ],
         "resource": sorted(span.resource.items()),
         "parent": _parent(trace, span),
     }

@@ -5,6 +5,7 @@ from django.urls import path, re_path
 
 from heliograph.dashboards import (
     blobs,
+    conventions,
     entrance,
     evaluations,
     ingest,
@@ -12,6 +13,7 @@ from heliograph.dashboards import (
     overview,
     prices,
     project_settings,
+    reapplications,
     trace,
     traces,
 )
@@ -51,6 +53,31 @@ urlpatterns = [
     path("p/<slug:slug>/settings/prices/save", prices.save, name="settings-prices-save"),
     path("p/<slug:slug>/settings/prices/apply", prices.apply, name="settings-prices-apply"),
     path("p/<slug:slug>/settings/prices/<int:price_id>/remove", prices.remove, name="settings-prices-remove"),
+    path("p/<slug:slug>/settings/conventions", conventions.show, name="settings-conventions"),
+    path("p/<slug:slug>/settings/conventions/save", conventions.save, name="settings-conventions-save"),
+    path(
+        "p/<slug:slug>/settings/conventions/conversions",
+        conventions.conversions,
+        name="settings-conventions-conversions",
+    ),
+    path("p/<slug:slug>/settings/conventions/preview", conventions.show_preview, name="settings-conventions-preview"),
+    path(
+        "p/<slug:slug>/settings/conventions/rules/<str:rule_id>/switch",
+        conventions.switch,
+        name="settings-conventions-switch",
+    ),
+    path(
+        "p/<slug:slug>/settings/conventions/rules/<str:rule_id>/remove",
+        conventions.remove,
+        name="settings-conventions-remove",
+    ),
+    path("p/<slug:slug>/settings/conventions/jobs", reapplications.show, name="settings-conventions-jobs"),
+    path("p/<slug:slug>/settings/conventions/jobs/start", reapplications.start, name="settings-conventions-reapply"),
+    path(
+        "p/<slug:slug>/settings/conventions/jobs/<int:job_id>/cancel",
+        reapplications.cancel,
+        name="settings-conventions-cancel",
+    ),
     path("p/<slug:slug>/settings/limits", ingest_limits.change_project, name="settings-limits"),
     path("p/<slug:slug>/settings/keys/<int:key_id>/limits", ingest_limits.change_key, name="settings-key-limits"),
     path("p/<slug:slug>/settings/keys", project_settings.create_key, name="settings-create-key"),

@@ -124,6 +124,12 @@ class SpanDetail(SpanRow):
     truncated: tuple[str, ...]
     # As many, of what was cut: bytes of a text, entries of a list; 0 where the sender cut it.
     truncated_sizes: tuple[int, ...]
+    # Of the project's mapping rules by which the fields were filled; 0 is the built-in table alone.
+    mapping_revision: int
+    # Which redaction rules changed what, such as "e-mail: input".
+    redacted: tuple[str, ...]
+    # For how many spans this one stands, where a sampling rule kept it.
+    adjusted_count: float
     attributes: dict[str, str]
     resource: dict[str, str]
     events: tuple[Event, ...]
@@ -189,7 +195,8 @@ SELECT
     model_active_params_b, model_quantization, model_bits, model_format, adapter, cache_read_tokens,
     cache_write_tokens, reasoning_tokens, usage_counted, input_cost, output_cost, cache_read_cost, cache_write_cost,
     reported_cost, cost_source, queue_ns, prefill_ns, decode_ns, finish_reason, response_id, tags, prompt_name,
-    prompt_version, input, output, documents, truncated, truncated_sizes, attributes, resource, contents,
+    prompt_version, input, output, documents, truncated, truncated_sizes, mapping_revision, redacted,
+    adjusted_count, attributes, resource, contents,
     arrayMap(t -> toUnixTimestamp64Nano(t), events.time) AS event_times, events.name AS event_names,
     events.attributes AS event_attributes,
     links.trace_id AS link_traces, links.span_id AS link_spans, links.attributes AS link_attributes
@@ -255,7 +262,7 @@ def get_span(project_id: int, trace_id: str, span_id: str) -> SpanDetail | None:
     contents.restore(project_id, rows, ("input", "output", "documents", "attributes", "event_attributes"))
     events = zip(row.pop("event_times"), row.pop("event_names"), row.pop("event_attributes"), strict=True)
     links = zip(row.pop("link_traces"), row.pop("link_spans"), row.pop("link_attributes"), strict=True)
-    for name in ("tags", "truncated", "truncated_sizes", "gpu_uuids"):
+    for name in ("tags", "truncated", "truncated_sizes", "gpu_uuids", "redacted"):
         row[name] = tuple(row[name])
     if not row["input"] and not row["output"]:
         row |= _content_of_logs(project_id, row)

@@ -14,20 +14,17 @@ from django.conf import settings
 from django.utils import timezone
 
 from collectors.contents import MIN_CHARS, Splitter
-from collectors.contents import references as contents_references
-from collectors.otlp.remap import MAPPED_COLUMNS, remap
-from collectors.semconv.table import Index
+from collectors.otlp.remap import MAPPED_COLUMNS
 from heliograph.blobs.store import gone_on
 from heliograph.clickhouse import client
 from heliograph.clickhouse.errors import StoreError
 from heliograph.conventions.mapping import CACHE_SECONDS, index_of
 from heliograph.conventions.models import Reapplication, Ruleset
-from heliograph.conventions.prices import prices_of
 from heliograph.ingest.lock import commits_held
 from heliograph.ingest.longtexts import LongTexts, TextWriter
 from heliograph.ingest.spool import Spool
-from heliograph.query import contents
 from heliograph.remap import rollups, swap
+from heliograph.remap.mapping import remapped
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +33,6 @@ SLICE_SPANS = 20_000
 # Spans and bytes read and written at once: in Python a batch takes about five times its bytes.
 BATCH_SPANS = 5_000
 BATCH_BYTES = 32 * 2**20
-# Characters of long texts put back into one batch's attributes, below contents.MOST_CHARS, which would leave out some.
-BATCH_LONG_CHARS = 32 * 2**20
 # Minutes looked ahead for one slice; months without a span cost one question.
 MINUTES_AHEAD = 1_000
 # An ingest process takes the rules up after CACHE_SECONDS; a commit that was decoded before takes seconds.
@@ -162,7 +157,7 @@ def _rewritten(
     tables = {revision: index_of(job.project_id, revision) for revision in set(columns["mapping_revision"])}
     now = index_of(job.project_id, job.revision)
     was = [tables[revision] for revision in columns["mapping_revision"]]
-    made = _remapped(job.project_id, columns, was, now)
+    made = remapped(job.project_id, columns, was, now)
     rows = range(len(was))
     differing = [row for row in rows if any(made[name][row] != columns[name][row] for name in MAPPED_COLUMNS)]
     used = _split_long_texts(job.project_id, columns, made, differing, texts)
@@ -173,42 +168,6 @@ def _rewritten(
         "mapping_revision": [job.revision] * len(was),
     }
     return rewritten, len(differing)
-
-
-def _remapped(project_id: int, columns: dict[str, Sequence[Any]], was: list[Index], now: Index) -> dict[str, list[Any]]:
-    """Map the rows again, with the long texts of their attributes and events in place."""
-    names = ("attributes", "events.attributes")
-    restored = {name: list(columns[name]) for name in names}
-    chunk: list[int] = []
-    size = 0
-    for row, used in enumerate(columns["contents"]):
-        if used:
-            chunk.append(row)
-            size += _long_chars(columns, row)
-            if size >= BATCH_LONG_CHARS:
-                _restore(project_id, columns, restored, chunk)
-                chunk, size = [], 0
-    _restore(project_id, columns, restored, chunk)
-    return remap({**columns, **restored}, was=was, now=now, price_overrides=prices_of(project_id) or None)
-
-
-def _long_chars(columns: dict[str, Sequence[Any]], row: int) -> int:
-    used = columns["contents"][row]
-    found: dict[str, int] = {}
-    for attributes in (columns["attributes"][row], *columns["events.attributes"][row]):
-        for text in attributes.values():
-            found |= contents_references(text, used)
-    return sum(found.values())
-
-
-def _restore(
-    project_id: int, columns: dict[str, Sequence[Any]], restored: dict[str, list[Any]], chosen: Sequence[int]
-) -> None:
-    rows = [{"contents": columns["contents"][row], **{name: columns[name][row] for name in restored}} for row in chosen]
-    contents.restore(project_id, rows, tuple(restored))
-    for place, row in zip(chosen, rows, strict=True):
-        for name, values in restored.items():
-            values[place] = row[name]
 
 
 def _split_long_texts(

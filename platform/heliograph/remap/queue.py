@@ -21,8 +21,8 @@ class CannotStart(ValueError):  # noqa: N818  (it is an answer to a person, not 
     """A re-application that cannot be; the text says what to do."""
 
 
-def start(project: Project, user: User | None, first: datetime, last: datetime) -> Reapplication:
-    """Queue a pass over the spans that start between two times, by the rules in force.
+def start(project: Project, user: User | None, first: datetime, last: datetime | None = None) -> Reapplication:
+    """Queue a pass over the spans that start between two times, or until now, by the rules in force.
 
     Raises CannotStart, StoreError.
     """
@@ -31,7 +31,8 @@ def start(project: Project, user: User | None, first: datetime, last: datetime) 
         raise CannotStart("The project has no rules of its own yet; there is nothing to re-apply.")
     begin = first.astimezone(UTC).replace(second=0, microsecond=0)
     # The minute that `last` lies in is not over for spans on their way; it is taken as a whole.
-    end = _next_minute(min(last, timezone.now()).astimezone(UTC))
+    now = timezone.now()
+    end = _next_minute(min(last or now, now).astimezone(UTC))
     if begin >= end:
         raise CannotStart("Choose a time range that begins before it ends, and not in the future.")
     try:
