@@ -181,6 +181,11 @@ CELERY_BEAT_SCHEDULE = {
         # A beat that catches up after a pause must not queue the same look-up a hundred times.
         "options": {"expires": EVALUATION_INTERVAL_SECONDS},
     },
+    "sent-scores": {
+        "task": "heliograph.evals.tasks.place_sent_scores",
+        "schedule": 60.0,  # a score beside its answer within a minute or so of the answer
+        "options": {"expires": 60},
+    },
     # Finds jobs whose message was lost or whose worker was killed.
     "remap": {"task": "heliograph.remap.tasks.work_off", "schedule": 30.0, "options": {"expires": 30}},
     # Hourly, and once a day each by what the database knows: a message that was lost costs an hour, not a day.

@@ -8,11 +8,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from collectors.semconv.evaluations import SentScore
 from heliograph.accounts.models import Project
 from heliograph.dashboards.trace import MAX_ROWS
-from heliograph.query import gpu
+from heliograph.query import gpu, sent_scores
 from heliograph.query.scores import Score, write_scores
-from tests.query.rows import at, llm, new_trace_id, point, span, store_rows, store_spans
+from tests.query.rows import SECOND, at, llm, new_trace_id, point, span, store_rows, store_spans
+from tests.query.test_log_events import exchange
 
 pytestmark = pytest.mark.usefixtures("store")
 HOSTILE = '</pre></script><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -216,3 +218,24 @@ def test_a_hostile_gpu_name_cannot_end_the_chart_data(reader: Client, project: P
     answer = reader.get(path(project, row["trace_id"]))
     assert len(answer.context["gpu_charts"]) == 1
     assert "</script><script>" not in answer.content.decode().replace("</script><script src=", "")
+
+
+def test_messages_and_scores_that_came_as_log_records_stand_on_the_span_s_page_and_in_the_api(
+    reader: Client, project: Project
+) -> None:
+    call = llm(new_trace_id(), 10, parent_span_id="")
+    store_spans(project.pk, call)
+    late = [each | {"time": each["time"] + 2 * 86_400 * SECOND} for each in exchange(call)]
+    store_rows(project.pk, "log_records", late)
+    said = SentScore(
+        "otlp-1", "relevance", 0.75, "", "it answers", call["start_time"], call["trace_id"], call["span_id"]
+    )
+    sent_scores.write(project.pk, [said], 90)
+    page = reader.get(reverse("trace", args=[project.slug, call["trace_id"]])).content.decode()
+    for text in ("How long does delivery take?", "Two days.", "relevance", "it answers"):
+        assert text in page
+    address = reverse("api-span", args=[call["trace_id"], call["span_id"]])
+    span = reader.get(address, {"project": project.slug}).json()
+    assert "Two days." in str(span["output"])
+    trace = reader.get(reverse("api-trace", args=[call["trace_id"]]), {"project": project.slug}).json()
+    assert [score["value"] for score in trace["scores"]] == [0.75]

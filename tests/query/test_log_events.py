@@ -51,6 +51,20 @@ def test_log_events_are_the_messages_of_their_span_in_whatever_order_they_come(
     assert [message.text for message in span.output_messages] == ["Two days."]
 
 
+@pytest.mark.parametrize("days", [-3, 3])
+def test_log_events_of_days_before_or_after_are_the_messages_of_their_span(project_id: int, days: int) -> None:
+    row = llm(new_trace_id(), 10)
+    store_spans(project_id, row)
+    far = [each | {"time": each["time"] + days * 86_400 * SECOND} for each in exchange(row)]
+    store_rows(project_id, "log_records", far)
+    span = get_span(project_id, row["trace_id"], row["span_id"])
+    assert span is not None
+    assert [message.text for message in (*span.input_messages, *span.output_messages)] == [
+        "How long does delivery take?",
+        "Two days.",
+    ]
+
+
 def test_the_messages_of_the_span_itself_win(project_id: int) -> None:
     row = llm(new_trace_id(), 10, input="asked", output="answered")
     store_spans(project_id, row)

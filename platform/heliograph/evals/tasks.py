@@ -14,6 +14,7 @@ from heliograph.clickhouse import errors
 from heliograph.evals import attribution, drift, groundedness, regression
 from heliograph.evals.models import Run
 from heliograph.evals.queue import wake_worker
+from heliograph.query import sent_scores
 from heliograph.query.facets import facets
 from heliograph.query.filters import RollupFilter
 
@@ -84,6 +85,16 @@ def share_out_gpus() -> None:
             logger.warning("GPU use of %s waits for the store", project.slug, exc_info=True)
         except Exception:  # a fault in one project's data must not stop the others; its marks stay where they were
             logger.exception("GPU use of %s failed", project.slug)
+
+
+@shared_task
+def place_sent_scores() -> None:
+    """Bring scores that came before the answers that they name to the spans that have come since."""
+    for project in Project.objects.all():
+        try:
+            sent_scores.place_waiting(project.pk)
+        except errors.StoreError:
+            logger.warning("waiting scores of %s wait for the store", project.slug, exc_info=True)
 
 
 def _work_off(seconds: float) -> bool:

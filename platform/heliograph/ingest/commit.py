@@ -28,6 +28,7 @@ from heliograph.ingest.exports import Batch
 from heliograph.ingest.lock import lock_path
 from heliograph.ingest.longtexts import TextWriter
 from heliograph.ingest.rules import with_rule_columns
+from heliograph.ingest.sent_scores import store_scores
 from heliograph.ingest.signals import Columns, Signal
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Committer:
     def _store(self, group: Sequence[Batch], columns: Columns, may_be_half_done: bool) -> None:
         if self.signal.table != "spans":
             client.insert(self.signal.table, columns)
+            _store_scores(group)
             for batch in group:
                 self._count(batch, "stored", batch.decoded.accepted)
             return
@@ -96,6 +98,7 @@ class Committer:
                     ready = prepared.encoded_again("usage_counted")
                 client.insert(self.signal.table, insert.columns, token=insert.token, prepared=ready)
                 self._recent.add(insert.keys)
+        _store_scores(group)
         self._count_duplicates(group, inserts, len(columns["project_id"]))
 
     def close(self) -> None:
@@ -163,6 +166,11 @@ class Committer:
             starts += usage_once.minutes_within(columns, chosen)
             stored |= duplicates.stored_spans(project_id, traces, spans, starts)
         return stored
+
+
+def _store_scores(group: Sequence[Batch]) -> None:
+    """Store the scores that the group's exports carry. After the spans that they judge; sent again, they stay one."""
+    store_scores([(batch.export.project_id, batch.export.retention_days, batch.scores) for batch in group])
 
 
 def merge(group: Sequence[Batch]) -> Columns:

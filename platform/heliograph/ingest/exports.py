@@ -9,6 +9,7 @@ from django.db import Error as DatabaseError
 
 from collectors.otlp import logs, traces
 from collectors.otlp.errors import Malformed
+from collectors.semconv.evaluations import SentScore
 from heliograph.blobs.store import gone_on
 from heliograph.conventions.mapping import BUILT_IN, Mappings, ProjectMapping
 from heliograph.ingest.bodies import decompress
@@ -16,6 +17,7 @@ from heliograph.ingest.longtexts import NONE as NO_TEXTS
 from heliograph.ingest.longtexts import LongTexts, split
 from heliograph.ingest.refusals import Busy, MalformedBody
 from heliograph.ingest.rules import apply_rules, rules_in_force
+from heliograph.ingest.sent_scores import scores_in
 from heliograph.ingest.signals import LIMITS, SIGNALS, ContentType, Decoded
 from heliograph.rules.project import NO_RULES, ProjectRules
 
@@ -58,6 +60,8 @@ class Batch:
     # Items that a head sampling rule left out, and those of which a redaction rule blanked something.
     sampled: int = 0
     redacted: int = 0
+    # What it carries of scores; stored after the rows.
+    scores: tuple[SentScore, ...] = ()
     # Spans of what coding agents said in the export's log records.
     derived: "Batch | None" = None
 
@@ -101,13 +105,14 @@ def decode(export: Export, mapping: ProjectMapping = BUILT_IN, rules: ProjectRul
         raise MalformedBody(f"Malformed {export.signal} request: {error}.") from error
     # Before anything is taken out of the rows: what a rule blanks must not be kept elsewhere.
     decoded, sampled, redacted = apply_rules(decoded, rules, mapping.index)
+    scores = scores_in(decoded, body)
     if not isinstance(decoded, traces.DecodedSpans):
-        return Batch(export, decoded, len(body), sampled=sampled, redacted=redacted)
+        return Batch(export, decoded, len(body), sampled=sampled, redacted=redacted, scores=scores)
     # By which rules the fields were filled, so that it can be shown, and told from spans of an older revision.
     decoded.columns["mapping_revision"] = [mapping.revision] * decoded.accepted
     # Last of all that touches the texts: from here on they are references.
     texts = split(decoded.columns, decoded.long_rows, export.project_id, export.retention_days)
-    return Batch(export, decoded, len(body), texts, decoded.blobs, sampled=sampled, redacted=redacted)
+    return Batch(export, decoded, len(body), texts, decoded.blobs, sampled=sampled, redacted=redacted, scores=scores)
 
 
 def _decode(export: Export, body: bytes, mapping: ProjectMapping) -> Decoded:

@@ -221,8 +221,9 @@ LIMIT %(limit)s
 """
 # A conversation of more turns than this comes in messages, not in events.
 _MAX_EVENTS = 1_000
-# Log records of a call are written while it runs, by the same clock; a minute covers rounding and batching.
-_EVENT_MARGIN_NS = 60 * 10**9
+# Log records of a call are written while it runs, by the same clock: a minute covers rounding and batching. Where that
+# minute has none, the clocks differ, or somebody wrote days before or after: the wide look costs more.
+_EVENT_MARGINS_NS = (60 * 10**9, 30 * 86_400 * 10**9)
 
 
 def list_spans(project_id: int, chosen: SpanFilter, *, cursor: str | None = None, limit: int = 50) -> Page[SpanRow]:
@@ -273,17 +274,17 @@ def get_span(project_id: int, trace_id: str, span_id: str) -> SpanDetail | None:
 
 def _content_of_logs(project_id: int, row: dict[str, Any]) -> dict[str, str]:
     """Return the texts that log records say about a span, in whatever order they and the span came."""
-    parameters = {
-        "trace_id": row["trace_id"],
-        "span_id": row["span_id"],
-        "names": tuple(EVENT_NAMES),
-        "from_ns": row["start_ns"] - _EVENT_MARGIN_NS,
-        "to_ns": row["start_ns"] + (row["duration_ns"] or 0) + _EVENT_MARGIN_NS,
-        "limit": _MAX_EVENTS,
-    }
-    rows = client.query(project_id, EVENTS_OF_SPAN, parameters, tag="spans.log_events")
-    said = content_of_events(log_event(**event) for event in rows)
-    return {field.name: text for field in fields(said) if (text := getattr(said, field.name))}
+    given = {"trace_id": row["trace_id"], "span_id": row["span_id"], "names": tuple(EVENT_NAMES), "limit": _MAX_EVENTS}
+    for margin_ns in _EVENT_MARGINS_NS:
+        ends = {
+            "from_ns": max(row["start_ns"] - margin_ns, 0),
+            "to_ns": row["start_ns"] + (row["duration_ns"] or 0) + margin_ns,
+        }
+        rows = client.query(project_id, EVENTS_OF_SPAN, given | ends, tag="spans.log_events")
+        if rows:
+            said = content_of_events(log_event(**event) for event in rows)
+            return {field.name: text for field in fields(said) if (text := getattr(said, field.name))}
+    return {}
 
 
 def _row(row: dict[str, Any]) -> SpanRow:
