@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import adapters, conventions, ingest, prices, views
+from heliograph.api import adapters, conventions, hardware, ingest, prices, views
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
@@ -23,6 +23,10 @@ urlpatterns = [
     path("v1/adapters", adapters.AdaptersView.as_view(), name="api-adapters"),
     path("v1/adapters/residency", adapters.ResidencyView.as_view(), name="api-adapters-residency"),
     path("v1/adapters/cost", adapters.CostView.as_view(), name="api-adapters-cost"),
+    path("v1/goodput", hardware.GoodputView.as_view(), name="api-goodput"),
+    path("v1/serving/use", hardware.EngineUseView.as_view(), name="api-serving-use"),
+    path("v1/calculator", hardware.CalculatorView.as_view(), name="api-calculator"),
+    path("v1/calculator/zero", hardware.ZeroView.as_view(), name="api-calculator-zero"),
     path("v1/scores", views.ScoresView.as_view(), name="api-scores"),
     path("v1/ingest/ledger", ingest.LedgerView.as_view(), name="api-ingest-ledger"),
     path("v1/ingest/dead-letters", ingest.LettersView.as_view(), name="api-dead-letters"),
