@@ -6,9 +6,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
+# A change of these is built by the next install.
+KERNEL := hatch_build.py $(wildcard collectors/kernel/*.c collectors/kernel/*.h)
 STATIC := static/dist/echarts.min.js
 
-.PHONY: help run demo test lint types imports check static browser screenshots clean
+.PHONY: help run demo test lint types imports check static browser screenshots wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -46,6 +48,9 @@ browser:
 screenshots: $(DEV_STAMP) $(STATIC) browser  ## make docs/screenshots from a running platform with demo data
 	$(BIN)/python docs/screenshots.py
 
+wheel: $(RUN_STAMP)  ## build a wheel in dist/, with the compiled kernel where a C compiler is
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
 clean:  ## remove what was built, not the data
 	rm -rf $(VENV) node_modules static/dist .mypy_cache .ruff_cache .pytest_cache
 
@@ -54,7 +59,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Heliograph needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -m venv $(VENV) || { echo "On Debian: apt-get install python3-venv"; exit 1; }
 
-$(RUN_STAMP): $(VENV)/bin/python pyproject.toml
+$(RUN_STAMP): $(VENV)/bin/python pyproject.toml $(KERNEL)
 	@echo "[2/3] Installing the server and the evaluators: about 2 GB, some minutes the first time"
 	$(PIP) install -e '.[server,evaluators]'
 	@touch $@

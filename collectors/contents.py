@@ -17,6 +17,8 @@ from hashlib import blake2b
 from json import JSONDecodeError, loads
 from json.encoder import encode_basestring, encode_basestring_ascii
 
+from collectors import kernel
+
 # Below, a reference and its row cost about what the text costs compressed: docs/adr/0013 has the figures.
 MIN_CHARS = 1_024
 
@@ -60,16 +62,14 @@ class Splitter:
     def _split_json(self, text: str, hashes: list[str]) -> str:
         pieces: list[str] = []
         done = 0
-        for literal in _LITERAL.finditer(text):
-            start, end = literal.span(1)
-            if end - start >= MIN_CHARS:
-                inner = literal[1]
-                known = self._known.get(inner)
-                if known is None:
-                    known = self._known[inner] = self._keep(*_content_of(inner))
-                hashes.append(known[0])
-                pieces += text[done:start], known[1]
-                done = end
+        for start, end, is_plain in _long_literals(text):
+            inner = text[start:end]
+            known = self._known.get(inner)
+            if known is None:
+                known = self._known[inner] = self._keep(*((inner, "j") if is_plain else _content_of(inner)))
+            hashes.append(known[0])
+            pieces += text[done:start], known[1]
+            done = end
         return "".join((*pieces, text[done:])) if pieces else text
 
     def _reference(self, text: str, form: str, used: list[str], side: str) -> str:
@@ -81,6 +81,17 @@ class Splitter:
         hash_ = blake2b(text.encode(), digest_size=16, key=self.key).hexdigest()
         self.texts[hash_] = text
         return hash_, f"content:b2-{hash_};{form};{len(text)};"
+
+
+def _long_literals(text: str) -> list[tuple[int, int, bool]]:
+    """Where the long string literals of a JSON text begin and end, without their quotes, and which surely stand for
+    themselves: no escapes, and nothing that would need one."""
+    native = kernel.active()
+    if native is not None:
+        found: list[tuple[int, int, bool]] = native.long_literals(text, MIN_CHARS)
+        return found
+    spans = (literal.span(1) for literal in _LITERAL.finditer(text))
+    return [(start, end, False) for start, end in spans if end - start >= MIN_CHARS]
 
 
 def _content_of(inner: str) -> tuple[str, str]:

@@ -24,6 +24,9 @@ CACHED_MODELS = 4096
 # Prices are kept per model and day: backfilling a year of three models fits.
 CACHED_DAYS = 8192
 
+# The dearest model takes a fiftieth of it. Twenty million tokens at this price are a cost that the columns hold.
+MAX_UNIT_USD = Decimal("0.02")
+
 _SOURCE = f"genai-prices {version('genai-prices')}"
 # The source of a cost at a project's own price.
 OVERRIDE = "project override"
@@ -125,6 +128,13 @@ class Cost(NamedTuple):
     reason: str | None
 
 
+class UnitPrices(NamedTuple):
+    """USD a token; None each where a call's cost is unknown whatever its counts are."""
+
+    input: Decimal | None
+    output: Decimal | None
+
+
 # USD per token from an input size on: (more input tokens than this, price), largest first; None where not charged.
 _Tiers = tuple[tuple[int, Decimal], ...] | None
 
@@ -185,6 +195,26 @@ def price(
         write=cache_write_tokens or 0,
         reasoning=reasoning_tokens or 0,
     )
+
+
+def unit_prices(model: str, provider: str | None, at: datetime) -> UnitPrices | None:
+    """Prices by which a cost without cached and reasoning tokens is counts times price; None where it takes more.
+
+    As `price` finds them. They hold for the UTC day of `at`, and give the sum of a call below MAX_UNIT_USD a token.
+    """
+    if len(model) > MAX_NAME_LENGTH or len(provider or "") > MAX_NAME_LENGTH:
+        return None
+    resolved = _resolve(model, provider)
+    if isinstance(resolved, str):
+        return UnitPrices(None, None)
+    if resolved.by_time_of_day:
+        return None
+    rates = _rates(resolved, at.date())
+    steps = (rates.input, rates.output)
+    if rates.per_request or any(tiers is None or len(tiers) != 1 for tiers in steps):
+        return None
+    input_, output = (tiers[0][1] for tiers in steps if tiers is not None)
+    return UnitPrices(input_, output) if max(input_, output) < MAX_UNIT_USD else None
 
 
 def _charge(rates: _Rates, input_: int | None, output: int | None, *, read: int, write: int, reasoning: int) -> Cost:

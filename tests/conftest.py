@@ -14,6 +14,7 @@ import pytest
 from clickhouse_driver import Client
 from django.conf import settings
 
+from collectors import kernel
 from heliograph.accounts.models import Organization, Project
 from heliograph.clickhouse import migrate
 from heliograph.clickhouse.client import close_connections
@@ -124,3 +125,14 @@ def project(db: None, project_id: int) -> Project:
     """A project of the test's own, in Django's database too."""
     organization = Organization.objects.create(name="Acme")
     return Project.objects.create(id=project_id, organization=organization, name="Shop", slug=f"shop-{project_id}")
+
+
+@pytest.fixture(scope="module", params=["kernel", "python"])
+def decoder(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What uses this runs twice: with the compiled kernel, and with the Python that it is compared with."""
+    was = kernel.active() is not None
+    kernel.use(request.param == "kernel")
+    if request.param == "kernel" and kernel.active() is None:
+        pytest.skip(f"no compiled kernel: {kernel.MISSING}")
+    yield request.param
+    kernel.use(was)

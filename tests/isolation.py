@@ -12,6 +12,10 @@ for _name in [
 for _name in ("DATABASE_URL", "CELERY_BROKER_URL"):
     os.environ.pop(_name, None)
 
+# CI runs the tests of ingest with the compiled kernel and, by this, without it.
+if _decoder := os.environ.get("HELIOGRAPH_TEST_DECODER"):
+    os.environ["HELIOGRAPH_DECODER"] = _decoder
+
 _data_dir = tempfile.mkdtemp(prefix="heliograph-tests-")
 _process = os.getpid()
 

@@ -275,7 +275,7 @@ def _settle_costs(fields: Fields, start_ns: int, overrides: Mapping[str, ModelPr
     cost = price(
         fields["model"],
         fields.get("provider"),
-        _minute(start_ns // 60_000_000_000),
+        minute_of(start_ns),
         input_tokens=fields.get("input_tokens"),
         output_tokens=fields.get("output_tokens"),
         cache_read_tokens=fields.get("cache_read_tokens"),
@@ -295,7 +295,12 @@ def _settle_costs(fields: Fields, start_ns: int, overrides: Mapping[str, ModelPr
     fields["cost"] = cost.total_usd
 
 
-# Prices depend on the minute at most, and the spans of a request share a few.
+def minute_of(start_ns: int) -> datetime:
+    """The minute whose prices a call has; they depend on nothing finer."""
+    return _minute(start_ns // 60_000_000_000)
+
+
+# The spans of a request share a few.
 @lru_cache(maxsize=1_024)
 def _minute(number: int) -> datetime:
     """The start of a minute, counted since the epoch."""

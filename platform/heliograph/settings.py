@@ -110,6 +110,8 @@ RETENTION_DAYS = env.integer("HELIOGRAPH_RETENTION_DAYS", 90, minimum=1, maximum
 MAX_BODY_BYTES = env.integer("HELIOGRAPH_MAX_BODY_BYTES", 32 * 2**20, minimum=2**10, maximum=2**30)
 # gzip shrinks repetitive telemetry up to about 20 times; this bounds what a small hostile body can make of itself.
 MAX_DECOMPRESSED_BYTES = env.integer("HELIOGRAPH_MAX_DECOMPRESSED_BYTES", 128 * 2**20, minimum=2**10, maximum=2**31)
+# "python" leaves the compiled kernel aside: to compare, or where it is suspected.
+DECODER = env.choice("HELIOGRAPH_DECODER", "auto", ("auto", "python"))
 # The OpenTelemetry SDK's default limit is 128; flat message keys of long conversations need about ten times that.
 MAX_ATTRIBUTES = env.integer("HELIOGRAPH_MAX_ATTRIBUTES", 2048, minimum=1, maximum=100_000)
 # A context of 128 k tokens is about half a megabyte of text.

@@ -103,6 +103,7 @@ def encoded(type_name: str, items: list[Any], *, ours: bool) -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.usefixtures("decoder")
 @pytest.mark.parametrize("rows", [1, 7, 256, 300])
 @pytest.mark.parametrize(
     "type_name",

@@ -16,6 +16,8 @@ from collectors.semconv.messages import message_of, messages_of
 from tests.collectors.build import NOW, START, TRACE, as_json, decode_spans, request, rows, span
 from tests.collectors.tables import misfits
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 TABLES = {"traces": "0001_spans.sql", "metrics": "0005_metric_points.sql", "logs": "0006_log_records.sql"}
 DECODERS = {"traces": traces, "metrics": metrics, "logs": logs}
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.bin"))

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -12,6 +13,8 @@ from collectors.otlp.limits import Limits
 from collectors.otlp.traces import decode
 from collectors.text import to_text
 from tests.collectors.build import NOW, START, decode_spans, pairs, request, span
+
+pytestmark = pytest.mark.usefixtures("decoder")
 
 LIMITS = replace(Limits(), max_attributes=6, max_attribute_bytes=600, max_events=2, max_links=2, max_key_chars=40)
 _sizes = st.sampled_from([0, 1, 100, 511, 512, 513, 599, 600, 601, 2_000])

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from collectors.blobs import REFERENCE, Cutter, media_type
 from collectors.contents import MIN_CHARS, Splitter, references, restore
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 LONG = 'Ein Tarif, der „teuer“ heißt: \n\t"A" \\ 1/2. ' * 60
 PNG = b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(4_000)
 UNTIL = "2027-01-04"

@@ -10,6 +10,8 @@ from collectors.semconv.dialects import DIALECTS, INDEX
 from collectors.semconv.table import FIELDS
 from tests.collectors.build import SECOND, START, decode_spans, row_of, rows, span
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 KINDS = {
     *(
         "agent",

@@ -19,6 +19,8 @@ from collectors.semconv.table import Index
 from tests.collectors.build import START, rows
 from tests.collectors.test_recorded import NOW, RECORDED
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 RULES = compiled(
     (
         Rule("acme.session", "session_id"),

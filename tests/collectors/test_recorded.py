@@ -12,6 +12,8 @@ from collectors.semconv.log_events import content_of_events, log_event
 from tests.collectors.build import rows
 from tests.stubs.openai_stub import ANSWER, ANSWERED_MODEL
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 RECORDED = Path(__file__).parent / "recorded"
 # A little after the recordings.
 NOW = 1_795_500_000_000_000_000

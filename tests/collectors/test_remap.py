@@ -16,6 +16,8 @@ from collectors.semconv.rules import Rule, compiled
 from tests.collectors.build import decode_spans, request, rows, span
 from tests.collectors.test_recorded import NOW, RECORDED
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 RULES = (Rule("acme.session", "session_id"), Rule("acme.model", "model_answered"), Rule("acme.in", "input_tokens"))
 
 

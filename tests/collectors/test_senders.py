@@ -18,6 +18,8 @@ from collectors.otlp.limits import Limits
 from collectors.otlp.traces import decode
 from tests.collectors.build import rows
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 RECORDED = Path(__file__).parent / "recorded"
 # A little after the recordings.
 NOW = 1_795_950_000_000_000_000

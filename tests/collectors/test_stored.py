@@ -12,6 +12,8 @@ from heliograph.clickhouse.client import insert, query
 from tests.collectors.build import START, decode_spans, span
 from tests.collectors.test_recorded import NOW, RECORDED
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 HOSTILE: list[Any] = [
     -1,
     2**63 - 1,

@@ -14,6 +14,8 @@ from collectors.otlp.limits import Limits
 from collectors.otlp.traces import decode
 from tests.collectors.build import NOW, SECOND, START, TRACE, as_json, decode_spans, request, row_of, rows, span
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 CHAT = {
     "gen_ai.operation.name": "chat",
     "gen_ai.system": "openai",

@@ -7,6 +7,8 @@ import pytest
 
 from tests.collectors.build import SECOND, START, decode_spans, row_of, rows, span
 
+pytestmark = pytest.mark.usefixtures("decoder")
+
 MODEL = {"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o"}
 
 

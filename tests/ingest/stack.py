@@ -130,6 +130,7 @@ class Stack:
             "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}",
             "DJANGO_SETTINGS_MODULE": "heliograph.settings",
             "HELIOGRAPH_DATA_DIR": str(self.folder),
+            "HELIOGRAPH_DECODER": os.environ.get("HELIOGRAPH_DECODER", ""),
             "HELIOGRAPH_CLICKHOUSE_URL": f"clickhouse://heliograph:secret@127.0.0.1:{self.store_port}/heliograph",
             **self.settings,
         }

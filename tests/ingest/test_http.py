@@ -15,6 +15,7 @@ from google.rpc.code_pb2 import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAUTHENTI
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from collectors import kernel
 from tests.ingest.senders import logs_request, metrics_request, trace_request
 from tests.ingest.stack import Stack, Tenant
 
@@ -230,7 +231,9 @@ def test_another_method_is_405_and_another_path_404(stack):
 
 def test_health_and_readiness_are_answered(stack):
     assert httpx.get(stack.http + "/healthz").text == "ok\n"
-    assert httpx.get(stack.http + "/readyz").json() == {"status": "ok", "store": "ok", "metadata": "ok", "broker": "ok"}
+    decoder = "kernel" if kernel.active() else "python"
+    parts = {"store": "ok", "metadata": "ok", "broker": "ok", "decoder": decoder}
+    assert httpx.get(stack.http + "/readyz").json() == {"status": "ok", **parts}
 
 
 def test_a_sender_that_goes_away_in_the_middle_harms_nobody(stack, tenant):

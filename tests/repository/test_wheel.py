@@ -1,5 +1,7 @@
 """What `pip install heliograph` puts on a machine."""
 
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -42,3 +44,32 @@ def test_the_sdk_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {script}"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert str(tmp_path) in result.stdout
+
+
+def test_the_wheel_brings_the_kernel_that_was_built_with_it(wheel: Path, tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    script = "from collectors import kernel; print(kernel.active().__file__)"
+    command = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {script}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert str(tmp_path) in result.stdout
+    assert "-none-any" not in wheel.name
+
+
+def test_without_a_compiler_the_install_succeeds_and_python_decodes(tmp_path: Path) -> None:
+    kernel = tmp_path / "collectors" / "kernel"
+    shutil.copytree(ROOT / "collectors" / "kernel", kernel, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    (tmp_path / "collectors" / "__init__.py").touch()
+    environment = {**os.environ, "CC": str(tmp_path / "no-such-compiler")}
+    build = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import hatch_build, pathlib; "
+    build += "print(hatch_build.build(pathlib.Path.cwd()) or 'built')"
+    said = subprocess.run(
+        [sys.executable, "-c", build], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "no-such-compiler" in said.stdout
+    script = "from collectors import kernel; print(kernel.active(), '|', kernel.MISSING)"
+    command = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {script}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert result.stdout.startswith("None | ")
+    assert "_native" in result.stdout

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from collectors import kernel
 from heliograph.clickhouse import client
 from heliograph.clickhouse.errors import StoreError
 
@@ -62,6 +63,8 @@ async def readyz(_: Request) -> Response:
     """
     lines = dict(zip(_CHECKS, await asyncio.gather(*map(_answer, _CHECKS)), strict=True))
     is_ready = all(line == "ok" for line in lines.values())
+    # Ready either way: spans are decoded at a fifth of the speed in Python.
+    lines["decoder"] = "python" if kernel.active() is None else "kernel"
     return JSONResponse({"status": "ok" if is_ready else "unavailable", **lines}, 200 if is_ready else 503)
 
 

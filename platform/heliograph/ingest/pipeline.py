@@ -11,6 +11,7 @@ from typing import Self
 
 from django.conf import settings
 
+from collectors import kernel
 from heliograph import metrics
 from heliograph.blobs import store as blobs
 from heliograph.ingest import ledger
@@ -85,6 +86,8 @@ class Pipeline:
     """Everything behind the two protocols; one a process, made and stopped in its event loop."""
 
     def __init__(self) -> None:
+        if settings.DECODER == "auto" and kernel.active() is None:
+            log.warning("spans are decoded in Python, which takes longer: no compiled kernel (%s)", kernel.MISSING)
         self.room = Room()
         self._keys = KeyRing()
         self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")

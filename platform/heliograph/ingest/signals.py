@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from collectors import kernel
 from collectors.otlp import logs, metrics, traces
 from collectors.otlp.limits import Limits
 
@@ -19,6 +20,8 @@ LIMITS = Limits(
     max_attribute_bytes=settings.MAX_ATTRIBUTE_BYTES,
     max_blob_bytes=settings.MAX_BLOB_BYTES,
 )
+
+kernel.use(settings.DECODER == "auto")
 
 ContentType = Literal["protobuf", "json"]
 Columns = dict[str, list[Any]]

@@ -1,0 +1,67 @@
+/* What the parts of the kernel share. Everything here runs with the GIL held. */
+#ifndef HELIOGRAPH_KERNEL_H
+#define HELIOGRAPH_KERNEL_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Bytes that are still to be read. */
+typedef struct {
+    const uint8_t *at;
+    const uint8_t *end;
+} Slice;
+
+static inline Py_ssize_t size_of(Slice slice) { return slice.end - slice.at; }
+
+/* One field of a protobuf message. `value` is that of a varint or of 4 or 8 fixed bytes. */
+typedef struct {
+    uint32_t number;
+    uint8_t type;
+    uint64_t value;
+    Slice bytes;
+} Field;
+
+enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
+
+/* Return 1 with the next field, 0 at the end, -1 for anything but a plain well-formed field: groups, overlong numbers
+   and lengths beyond the end are left to protobuf's own parser to judge. */
+int next_field(Slice *from, Field *field);
+
+/* Whether anything in the bytes, read as messages, nests deeper than `left` levels. */
+int nests_deeper(Slice bytes, int left);
+
+/* What the columns take of messages beside their text; both are new references, `finish_reason` may be NULL. */
+typedef struct {
+    PyObject *preview;
+    PyObject *finish_reason;
+} Said;
+
+/* Return 1 for JSON that `semconv.canonical.read` would take as it came, 0 for anything that Python must read, -1 with
+   an exception. `is_answer` is for the messages that a model gave. */
+int read_messages(const char *text, Py_ssize_t size, int is_answer, Said *said);
+
+extern PyTypeObject ReaderType;
+
+PyObject *encode_strings(PyObject *module, PyObject *items);
+PyObject *encode_low_cardinality(PyObject *module, PyObject *items);
+PyObject *encode_maps(PyObject *module, PyObject *items);
+PyObject *encode_numbers(PyObject *module, PyObject *args);
+PyObject *long_literals(PyObject *module, PyObject *args);
+
+/* A growing buffer. */
+typedef struct {
+    char *start;
+    Py_ssize_t size;
+    Py_ssize_t room;
+} Buffer;
+
+/* Make room for `more` bytes; -1 with MemoryError. */
+int reserve(Buffer *buffer, Py_ssize_t more);
+int add_bytes(Buffer *buffer, const void *bytes, Py_ssize_t size);
+void drop(Buffer *buffer);
+/* The content as bytes; the buffer is dropped either way. */
+PyObject *taken(Buffer *buffer);
+
+#endif

@@ -1,0 +1,193 @@
+"""Requests of spans through the compiled kernel (`collectors.kernel`), which reads most spans and asks for the rest.
+
+Spans of one sender differ in ids, times, texts and counts; what their other attributes mean is the same. So the first
+of them is read by `spans`, and its row is kept as a template, under a key of everything that may change anything else:
+the resource and scope, the day (for prices), kind and status, the keys with a meaning in their order, and the values of
+those that are not named below. The kernel fills a template with what differs. It leaves a span with anything else in it
+(events, links, errors with a message, keys and shapes of values that are not named here) to `spans`, and a body that is
+not plainly well-formed to protobuf.
+
+The table of keys stays the one of `semconv`: a key's field is asked of the index when it is first met.
+"""
+
+from collections import Counter
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from collectors import kernel
+from collectors.otlp.columns import SPAN_COLUMNS, Row
+from collectors.otlp.limits import Limits
+from collectors.otlp.resources import read_resource
+from collectors.otlp.spans import REFUSALS, Base, Read, SpanReader, base_of
+from collectors.pricing import unit_prices
+from collectors.semconv.convert import said_messages
+from collectors.semconv.meaning import collect, minute_of
+from collectors.semconv.table import FIELDS, Index
+
+# What the kernel does with a key's value; `kernel/attributes.h` has the same numbers.
+_UNMAPPED, _SHAPING, _BY_PYTHON, _NAMELESS, _FIRST_LABEL = 0, 1, 2, 7, 16
+_OWN = {"input_messages": 3, "output_messages": 4, "input_tokens": 5, "output_tokens": 6, "tool_call_id": _NAMELESS}
+_LABELS = ("session_id", "user_id", "response_id")
+# Fields of few values. Whatever is in neither list is read in Python.
+_OF_FEW_VALUES = frozenset(
+    {
+        *("kind", "operation", "provider", "model_requested", "model_answered", "model_name", "finish_reason"),
+        *("tags", "prompt_name", "prompt_version", "tool_name", "agent_name", "entity_name", "environment", "release"),
+        *("server_address", "server_port", "error_type", "level", "adapter"),
+    }
+)
+# In the order of a template's flags.
+_NAME_IS_TOOL, _REASON_OF_ANSWER = 1, 2
+# A template is a row of about 2 kB and its key; a sender makes a few, a hostile one as many as it likes.
+_MAX_TEMPLATES = 4_096
+# Resources with their scopes, at about 10 kB: a fleet's collector passes on thousands.
+_MAX_BASES = 2_048
+# The kernel learns 65,536 keys; then its table is begun afresh.
+_MAX_KEYS = 65_000
+_serials = count(1)
+
+_Rates = tuple[Any, Any] | None
+
+
+class Found(NamedTuple):
+    """Columns of a request, refused spans by reason, and the rows with long texts."""
+
+    columns: dict[str, list[Any]]
+    rejected: Counter[str]
+    long_rows: list[int]
+
+
+def read(body: bytes, reader: SpanReader) -> Found | None:
+    """Read a protobuf request; None where the kernel does not serve or the body is not plainly well-formed."""
+    native = kernel.active()
+    if native is None or reader.prices is not None:
+        return None
+    table = _table_of(reader.index)
+    if table.is_full:
+        _table_of.cache_clear()
+        table = _table_of(reader.index)
+    return table.read(body, reader)
+
+
+class _Table:
+    """The kernel's reader for one table of keys, with the templates that were made by it."""
+
+    def __init__(self, index: Index) -> None:
+        native = kernel.active()
+        assert native is not None
+        self._index = index
+        self._templates: dict[bytes, tuple[Row, _Rates, int]] = {}
+        self._bases: dict[tuple[bytes, bytes, Limits], tuple[int, Base]] = {}
+        self._reader = native.Reader(SPAN_COLUMNS, self._class_of, self._templates)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more keys can be learned."""
+        return bool(self._reader.keys >= _MAX_KEYS)
+
+    def _class_of(self, key: str) -> int:
+        hit = self._index.lookup(key)
+        if hit is None:
+            return _UNMAPPED
+        if hit.path is not None or hit.field not in FIELDS:
+            return _BY_PYTHON
+        if hit.field in _OF_FEW_VALUES:
+            return _SHAPING
+        if hit.convert is not FIELDS[hit.field] and hit.convert is not said_messages:
+            return _BY_PYTHON
+        if hit.field in _LABELS:
+            return _FIRST_LABEL + SPAN_COLUMNS.index(hit.field)
+        return _OWN.get(hit.field, _BY_PYTHON)
+
+    def read(self, body: bytes, reader: SpanReader) -> Found | None:
+        """As the module's `read`."""
+        limits, cutter = reader.limits, reader.cutter
+        long_rows: list[int] = []
+
+        def read_span(data: bytes, base: tuple[int, Base], place: int, key: bytes | None) -> Row:
+            span = Span.FromString(data)
+            found = reader.read(span, base[1])
+            if cutter.saw_long:
+                cutter.saw_long = False
+                long_rows.append(place)
+            if key is not None:
+                self._learn(key, span, found)
+            return found.row
+
+        try:
+            answer = self._reader.read(
+                body,
+                lambda resource, scope: self._base_of(resource, scope, limits),
+                read_span,
+                Span.FromString,
+                long_rows,
+                oldest_ns=max(reader.oldest_ns, 0),
+                newest_ns=max(reader.newest_ns, 0),
+                max_spans=limits.max_spans,
+                surely_fits=min(limits.max_attribute_bytes // 4, cutter.min_chars),
+                max_bytes=limits.max_attribute_bytes,
+                max_key_chars=limits.max_key_chars,
+                max_attributes=limits.max_attributes,
+                cuts_blobs=bool(cutter.until),
+            )
+        except DecodeError:
+            answer = None
+        if answer is None:
+            # Read again from its beginning, by who can say what is wrong with it.
+            cutter.found.clear()
+            cutter.saw_long = False
+            return None
+        columns, refused = answer
+        rejected = Counter({reason: n for reason, n in zip(REFUSALS, refused, strict=True) if n})
+        return Found(dict(zip(SPAN_COLUMNS, columns, strict=True)), rejected, long_rows)
+
+    def _base_of(self, resource: bytes, scope: bytes, limits: Limits) -> tuple[int, Base]:
+        key = (resource, scope, limits)
+        known = self._bases.get(key)
+        if known is None:
+            origin = read_resource(Resource.FromString(resource), limits)
+            known = (next(_serials), base_of(origin, InstrumentationScope.FromString(scope)))
+            if len(self._bases) >= _MAX_BASES:
+                self._bases.clear()
+            self._bases[key] = known
+        return known
+
+    def _learn(self, key: bytes, span: Span, found: Read) -> None:
+        """Keep a span's row as a template, unless it depends on what the kernel would fill in."""
+        fields = found.fields
+        raw: dict[str, Any] = {}
+        collect(found.attributes.values, raw, {}, 0, self._index)
+        has_messages = "input_messages" in raw or "output_messages" in raw
+        if found.truncated or (
+            has_messages and ("dialect" not in fields or fields["kind"] in ("embedding", "retriever"))
+        ):
+            return
+        rates: _Rates = None
+        tokens = ("input_tokens" in raw) + ("output_tokens" in raw)
+        if tokens and "dialect" in fields and fields["usage_counted"]:
+            minute = minute_of(span.start_time_unix_nano)
+            prices = unit_prices(fields["model"], fields.get("provider"), minute)
+            if prices is None:
+                return
+            if prices.input is not None:
+                if tokens < 2:
+                    return
+                rates = (prices.input, prices.output)
+        flags = _NAME_IS_TOOL if fields["kind"] == "tool" and not fields.get("tool_name") else 0
+        if "finish_reason" not in raw:
+            flags |= _REASON_OF_ANSWER
+        if len(self._templates) >= _MAX_TEMPLATES:
+            self._templates.clear()
+        self._templates[key] = (found.row, rates, flags)
+
+
+# As many as projects that have rules of their own and send at the same time.
+@lru_cache(maxsize=64)
+def _table_of(index: Index) -> _Table:
+    return _Table(index)
