@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from google.protobuf.message import DecodeError, Message
 
-from collectors.otlp import json_wire
+from collectors.otlp import hostile, json_wire
 from collectors.otlp.errors import Malformed
 
 ContentType = Literal["protobuf", "json"]
@@ -17,7 +17,9 @@ def read_body(body: bytes, request: Message, content_type: ContentType) -> int:
     An empty body is a valid empty request. Raises Malformed where nothing can be kept.
     """
     if content_type == "json":
+        hostile.check_json(body)
         return json_wire.parse(body, request)
+    hostile.check_protobuf(body, request.DESCRIPTOR)
     try:
         request.ParseFromString(body)
     except DecodeError as error:

@@ -11,13 +11,17 @@ from heliograph.ingest.refusals import Refusal
 from heliograph.ingest.signals import ContentType, Signal
 
 
-def success(signal: Signal, rejected: Counter[str]) -> Message:
-    """Return the export response; with refused items it is a partial success, which tells the sender not to retry."""
+def success(signal: Signal, rejected: Counter[str], hint: str = "") -> Message:
+    """Return the export response; with refused items it is a partial success, which tells the sender not to retry.
+
+    A hint without refused items is what the protocol calls a warning: everything was taken.
+    """
     response = signal.response()
-    if rejected:
+    said = [f"{count}: {reason}" for reason, count in rejected.most_common()]
+    if said or hint:
         partial = response.partial_success  # type: ignore[attr-defined]  # each of the three responses has it
         setattr(partial, signal.rejected_field, rejected.total())
-        partial.error_message = "; ".join(f"{count}: {reason}" for reason, count in rejected.most_common())
+        partial.error_message = "; ".join([*said, *([hint] if hint else [])])
     return response
 
 

@@ -43,7 +43,7 @@ _PATH = re.compile(r"/+(?:v1/(?:traces|metrics|logs)/+)*v1/(traces|metrics|logs)
 
 
 class ExportRoute(BaseRoute):
-    """Matches the paths of OTLP/HTTP; a joined twice path is served too, with a hint in the log."""
+    """Matches the paths of OTLP/HTTP; a joined twice path is served too, with a hint in the log and in the answer."""
 
     def __init__(self) -> None:
         self._hinted: set[str] = set()
@@ -61,12 +61,13 @@ class ExportRoute(BaseRoute):
         if path != signal.path and len(self._hinted) < 100 and path not in self._hinted:
             self._hinted.add(path)
             log.warning("a sender posts to %r: its endpoint should end before %s", path, signal.path)
-        response = await export(Request(scope, receive), signal)
+        hint = "" if path == signal.path else f"Posted to {path[:200]}: the endpoint should end before {signal.path}."
+        response = await export(Request(scope, receive), signal, hint)
         await response(scope, receive, send)
 
 
-async def export(request: Request, signal: Signal) -> Response:
-    """Parse an export request, hand it to the pipeline, answer."""
+async def export(request: Request, signal: Signal, hint: str = "") -> Response:
+    """Parse an export request, hand it to the pipeline, answer; with a hint to the sender where there is one."""
     if request.method != "POST":
         return Response(f"Send OTLP {signal.name} here with POST.\n", 405, {"allow": "POST"}, "text/plain")
     pipeline: Pipeline = request.app.state.pipeline
@@ -100,7 +101,7 @@ async def export(request: Request, signal: Signal) -> Response:
         return _refused(refusal, content_type or "json")
     except ClientDisconnect:
         return Response(status_code=400)  # nobody reads it
-    content = answers.serialize(answers.success(signal, rejected), content_type)
+    content = answers.serialize(answers.success(signal, rejected, hint), content_type)
     return Response(content, media_type=MEDIA_TYPES[content_type])
 
 
