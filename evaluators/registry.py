@@ -72,7 +72,7 @@ EVALUATORS: dict[str, Entry] = {
     ),
     "pii": Entry(
         "evaluators.judges.pii:pii",
-        "personal data in the answer: patterns with check digits",
+        "personal data in the answer: patterns with check digits, and names by a small tagger",
     ),
     "prompt_injection": Entry(
         "evaluators.judges.prompt_injection:prompt_injection",

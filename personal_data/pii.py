@@ -52,7 +52,7 @@ def _any(match: re.Match[str]) -> bool:
     return bool(match.group())
 
 
-_CALENDAR = re.compile(r"\d{4}[-./]\d{2}[-./]\d{2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4}")
+_CALENDAR = re.compile(r"(?:\d{4}[-./]\d{2}[-./]\d{2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4})(?!\S)")
 _PHONE_WORD = re.compile(
     r"(?:phone|mobile|cell|tel|fax|desk|call|office|whatsapp|number)\W{0,3}(?:\w+\W{1,2}){0,2}\Z", re.IGNORECASE
 )
@@ -64,7 +64,7 @@ def _phone(match: re.Match[str]) -> bool:
     main = re.split(r"x|#|ext", text)[0]
     digits = re.sub(r"\D", "", main)
     # Years, amounts and dates have fewer digits, account numbers more.
-    if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or digits.startswith("000") or _CALENDAR.fullmatch(text):
+    if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or digits.startswith("000") or _CALENDAR.match(text):
         return False
     written = text.startswith(("+", "00", "(")) or "x" in text or len(re.findall(r"\d+", main)) >= 3
     return (
@@ -88,7 +88,7 @@ _DIALLED = (
 _PLACE = rf"\b\d{{1,6}} (?:[A-ZÀ-Ý][\w'’-]+ ){{1,4}}{_STREET}(?:,? (?:apt|suite|unit|ste)\.? \w{{1,6}})?"
 _DATE = (
     rf"\b(?:{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?|\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?: \d{{4}})?|"
-    r"\d{4}-\d{2}-\d{2}|(?<![\d./])\d{1,2}[/.]\d{1,2}[/.](?:\d{4}|\d{2}))\b(?![./]\d)"
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?|(?<![\d./])\d{1,2}[/.]\d{1,2}[/.](?:\d{4}|\d{2}))\b(?![./]\d)"
 )
 _AGE = r"\b\d{1,3}(?=[ -]years?[ -]old|[ -]year-old| y/o\b)|(?:(?<=\baged )|(?<=\bage of ))\d{1,3}\b"
 # In order of trust: of two overlapping finds the earlier kind stays.

@@ -31,6 +31,24 @@ class SampleScorer:
         return self(samples)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchScorer:
+    """A scorer that judges many samples at once, for a model that reads them in batches."""
+
+    name: str
+    judge: Callable[[Sequence[Sample]], list[Score]]
+    revision: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, samples: Sequence[Sample]) -> list[Score]:
+        """Scores in the order of `samples`, one each."""
+        return self.judge(samples)
+
+    def score(self, samples: Sequence[Sample]) -> list[Score]:
+        """The same as calling the scorer."""
+        return self(samples)
+
+
 def references(sample: Sample) -> list[str]:
     """The texts that count as right: the first of REFERENCE_KEYS in `extra`, a text or a list of texts; else none."""
     for key in REFERENCE_KEYS:

@@ -6,12 +6,12 @@ A find is characters [start, end) of a text and a label for the token that takes
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import re2
 
 from personal_data.pii import find_pii
+from personal_data.presidio import presidio_analyzer
 from personal_data.secrets import SIGNS, find_secrets
 
 # A person writes these; a longer one is a mistake.
@@ -155,7 +155,10 @@ def presidio(entities: str) -> Finder:
     know an entity.
     """
     wanted = entities.replace(",", " ").split()
-    analyzer = _analyzer()
+    try:
+        analyzer = presidio_analyzer(None)
+    except ImportError as error:
+        raise UnusableRuleError(str(error)) from error
     unknown = sorted(set(wanted) - set(analyzer.get_supported_entities("en")))
     if unknown:
         raise UnusableRuleError(f"Presidio's pattern recognisers do not know {unknown[0]}.")
@@ -171,24 +174,3 @@ def presidio(entities: str) -> Finder:
         return found
 
     return Finder(find, lambda _: True)
-
-
-@cache
-def _analyzer() -> Any:
-    try:
-        spacy: Any = import_module("spacy")
-        presidio_analyzer: Any = import_module("presidio_analyzer")
-        nlp_engine: Any = import_module("presidio_analyzer.nlp_engine")
-    except ImportError as error:
-        raise UnusableRuleError("Presidio is not installed: pip install 'heliograph[presidio]'.") from error
-
-    # It would download the list of public suffixes, once a process; it ships with one.
-    tldextract: Any = import_module("tldextract.tldextract")
-    tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=())
-    engine = nlp_engine.SpacyNlpEngine(models=[])
-    # Tokens and nothing else: a trained pipeline would have to be downloaded.
-    engine.nlp = {"en": spacy.blank("en")}
-    registry = presidio_analyzer.RecognizerRegistry(supported_languages=["en"])
-    registry.load_predefined_recognizers(languages=["en"], nlp_engine=engine)
-    registry.remove_recognizer("SpacyRecognizer")
-    return presidio_analyzer.AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])

@@ -1,16 +1,19 @@
 """Personal data, injection, toxicity: found where they stand, silent where they are not."""
 
 import itertools
+import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluators import registry
+from evaluators.errors import UsageError
 from evaluators.judges.prompt_injection import injection_signals
 from evaluators.judges.toxicity import head_scores, words_score
 from evaluators.score import Sample
 from personal_data.pii import find_pii, iban_valid, luhn
+from personal_data.presidio import presidio_analyzer
 
 
 @pytest.mark.parametrize(
@@ -27,6 +30,8 @@ from personal_data.pii import find_pii, iban_valid, luhn
         ("from 192.168.0.12 today", {"IP_ADDRESS": "192.168.0.12"}),
         ("version 1.2.3.400", {}),
         ("host 2001:db8::8a2e:370:7334 up", {"IP_ADDRESS": "2001:db8::8a2e:370:7334"}),
+        ("Date: 2012-10-01 00:46:43", {"DATE_TIME": "2012-10-01 00:46:43"}),
+        ("fax 03.93.92.16.85", {"PHONE_NUMBER": "03.93.92.16.85"}),
         ("Call +49 30 901820, please", {"PHONE_NUMBER": "+49 30 901820"}),
         ("my phone: 5130634", {"PHONE_NUMBER": "5130634"}),
         ("order 5130634 has shipped", {}),
@@ -64,11 +69,49 @@ def test_hostile_digits_are_searched_in_linear_time() -> None:
         find_pii(text)
 
 
-def test_the_pii_judge_lists_spans_and_keeps_dates_out_by_default() -> None:
-    scorer = registry.create("pii")
-    clean, dirty = scorer.score([Sample("1", "", "", "on 2024-05-17"), Sample("2", "", "", "at a@b.example")])
-    assert (clean.value, clean.label) == (0.0, "clean")
-    assert (dirty.label, dirty.details["spans"]) == ("pii", [[3, 14, "EMAIL_ADDRESS"]])
+def test_the_pii_judge_lists_dates_and_names_but_does_not_decide_by_them() -> None:
+    texts = ("on 2024-05-17", "at a@b.example", "My friend Dr. Emma Larsson lives in Portugal.")
+    scorer = registry.create("pii", device="cpu")
+    date, mail, name = scorer.score([Sample(str(i), "", "", text) for i, text in enumerate(texts)])
+    assert (date.value, date.label, date.details["spans"]) == (0.0, "clean", [[3, 13, "DATE_TIME"]])
+    assert (mail.label, mail.details["spans"], mail.details["deciding"]) == (
+        "pii",
+        [[3, 14, "EMAIL_ADDRESS"]],
+        ["EMAIL_ADDRESS"],
+    )
+    assert (name.label, name.details["deciding"]) == ("clean", [])
+    found = {texts[2][start:end]: kind for start, end, kind in name.details["spans"]}
+    assert found == {"Dr.": "TITLE", "Emma Larsson": "PERSON", "Portugal": "GPE"}
+
+
+def test_a_type_that_is_asked_for_decides_and_nothing_else_is_listed() -> None:
+    sample = Sample("1", "", "", "My friend Emma Larsson lives in Portugal, mail a@b.example.")
+    score = registry.create("pii", types=["PERSON"], device="cpu").score([sample])[0]
+    assert (score.label, score.details["spans"]) == ("pii", [[10, 22, "PERSON"]])
+    assert registry.create("pii", names=False).score([sample])[0].details["spans"] == [[47, 58, "EMAIL_ADDRESS"]]
+    with pytest.raises(ValueError, match="unknown types"):
+        registry.create("pii", types=["SHOE_SIZE"])
+
+
+def test_names_are_found_in_a_text_of_many_chunks_at_their_own_places() -> None:
+    text = "Nothing is said here about anybody at all. " * 40 + "She was seen by Maria Keller in Denmark."
+    spans = registry.create("pii", device="cpu").score([Sample("1", "", "", text)])[0].details["spans"]
+    assert {text[start:end] for start, end, _ in spans} >= {"Maria Keller", "Denmark"}
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=25, deadline=None)
+def test_names_never_overlap_patterns_and_stay_inside_the_text(text: str) -> None:
+    spans = registry.create("pii", device="cpu").score([Sample("1", "", "", text)])[0].details["spans"]
+    assert all(0 <= start < end <= len(text) for start, end, _ in spans)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
+
+
+def test_a_presidio_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    presidio_analyzer.cache_clear()
+    with pytest.raises(UsageError, match="not installed"):
+        registry.create("pii", presidio="patterns")
 
 
 @pytest.mark.parametrize(
