@@ -25,6 +25,8 @@ function inSteps(value, steps) {
 const UNITS = {
   ns: (value) => inSteps(value, [[3.6e12, "h"], [6e10, "min"], [1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]]),
   count: (value) => inSteps(value, [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]]),
+  bytes_per_s: (value) => `${UNITS.bytes(value)}/s`,
+  per_s: (value) => `${inSteps(value, [[1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""]])}/s`,
   bytes: (value) => inSteps(value, [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]),
   hertz: (value) => inSteps(value, [[1e9, "GHz"], [1e6, "MHz"], [1, "Hz"]]),
   usd: (value) => `$${figures(value)}`,
@@ -59,14 +61,35 @@ function drawn(chart, series, index) {
   return lines;
 }
 
+// What happened, as lines with words: of marks that crowd, the first carries the words of all.
+function marked(chart) {
+  const [from, to] = chart.range_ms || [chart.times_ms[0], chart.times_ms[chart.times_ms.length - 1]];
+  const near = (to - from) * 0.12;
+  const groups = [];
+  for (const mark of chart.marks) {
+    const last = groups[groups.length - 1];
+    if (last && mark.at_ms - last[0].at_ms < near) last.push(mark);
+    else groups.push([mark]);
+  }
+  const words = new Map(groups.map((group) => [group[0], [...new Set(group.map((mark) => mark.words))].slice(0, 3).join(", ")]));
+  const line = (mark) => {
+    const hue = token(mark.is_bad ? "--bad" : "--line-strong");
+    const label = { show: words.has(mark), formatter: words.get(mark), position: "end", distance: 3, fontSize: 12, color: token(mark.is_bad ? "--bad" : "--muted") };
+    return { xAxis: mark.at_ms, name: mark.words, lineStyle: { color: hue, type: mark.is_bad ? "solid" : "dashed", width: 1 }, label };
+  };
+  return { symbol: "none", animation: false, data: chart.marks.map(line), tooltip: { show: true, formatter: (one) => one.name } };
+}
+
 function options(chart) {
   const text = { color: token("--muted"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
   const window_ = chart.window_ms && { silent: true, itemStyle: { color: token("--accent"), opacity: 0.14 }, data: [[{ xAxis: chart.window_ms[0] }, { xAxis: chart.window_ms[1] }]] };
   const series = chart.series.flatMap((one, index) => drawn(chart, one, index));
   if (window_ && series.length) series[0].markArea = window_;
+  if (chart.marks.length && series.length) series[0].markLine = marked(chart);
+  const named = chart.series.length > 1 || chart.is_named;
   return {
-    grid: { left: 8, right: chart.range_ms ? 12 : 28, top: chart.series.length > 1 ? 28 : 12, bottom: 4, containLabel: true },
-    legend: chart.series.length > 1 ? { type: "scroll", top: 0, left: 0, itemWidth: 12, itemHeight: 8, icon: "roundRect", textStyle: text, selectedMode: true, data: chart.series.map((one) => one.name) } : undefined,
+    grid: { left: 8, right: chart.range_ms ? 12 : 28, top: (named ? 28 : 12) + (chart.marks.length ? 14 : 0), bottom: 4, containLabel: true },
+    legend: named ? { type: "scroll", top: 0, left: 0, itemWidth: 12, itemHeight: 8, icon: "roundRect", textStyle: text, selectedMode: true, data: chart.series.map((one) => one.name) } : undefined,
     tooltip: {
       trigger: "axis",
       backgroundColor: token("--raised"),
@@ -118,8 +141,19 @@ function toggleTable(figure, chart) {
   if (!canvas.hidden) DRAWN.get(figure)?.instance.resize();
 }
 
+// A click on a moment asks what was slow then: the bucket under the pointer and one on either side.
+function askForSlow(chart, time) {
+  const place = document.getElementById("slow");
+  if (!chart.slow_url || !place) return;
+  const step = Math.max(chart.times_ms.length > 1 ? chart.times_ms[1] - chart.times_ms[0] : 60_000, 10_000);
+  const address = new URL(chart.slow_url, location);
+  address.searchParams.set("from", new Date(time - 1.5 * step).toISOString());
+  address.searchParams.set("to", new Date(time + 1.5 * step).toISOString());
+  htmx.ajax("GET", `${address.pathname}${address.search}`, { target: "#slow", swap: "innerHTML" }).then(() => place.scrollIntoView({ block: "nearest" }));
+}
+
 // Dragging over a chart chooses a new time range for the whole page; the address carries it.
-function narrowByDragging(instance, canvas) {
+function narrowByDragging(instance, canvas, chart) {
   const area = instance.getZr();
   canvas.classList.add("narrowing");
   let from = null;
@@ -140,8 +174,8 @@ function narrowByDragging(instance, canvas) {
     if (start === null) return;
     mark(start);
     from = null;
-    // Less is a click, not a stretch of time.
-    if (Math.abs(to - start) < 8) return;
+    // Less is a click on a moment, not a stretch of time.
+    if (Math.abs(to - start) < 8) return askForSlow(chart, timeAt(to));
     const address = new URL(location.href);
     for (const name of ["range", "cursor"]) address.searchParams.delete(name);
     address.searchParams.set("from", new Date(timeAt(Math.min(start, to))).toISOString());
@@ -158,7 +192,7 @@ function drawAll(scope) {
     const instance = echarts.init(figure.querySelector(".canvas"));
     instance.group = "page";
     instance.setOption(options(chart));
-    if (chart.can_narrow) narrowByDragging(instance, figure.querySelector(".canvas"));
+    if (chart.can_narrow) narrowByDragging(instance, figure.querySelector(".canvas"), chart);
     DRAWN.set(figure, { chart, instance });
   }
   echarts.connect("page");

@@ -21,7 +21,7 @@ from heliograph.ingest.dead_letters import DeadLetters
 from heliograph.ingest.exports import Export
 from tests.dashboards.conftest import Signed
 from tests.ingest.senders import trace_request
-from tests.query.rows import new_trace_id, span, store_spans
+from tests.query.rows import new_trace_id, point, span, store_rows, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
 OPEN = {"home", "login", "login-link", "logout"}
@@ -72,6 +72,9 @@ def addresses(project: Project) -> dict[str, str]:
     """The address of every page of the project, each to something that exists."""
     row = span(new_trace_id(), 1)
     store_spans(project.pk, row)
+    # A GPU and an engine on a host without a name, which the address of its page then need not name.
+    rows = [point("hw.gpu.memory.usage", 1, 1.0, gpu_uuid="GPU-1"), point("vllm:num_requests_running", 1, 1.0)]
+    store_rows(project.pk, "metric_points", rows)
     run = Run.objects.create(project=project, kind=Run.Kind.DRIFT)
     key, _ = ApiKey.issue(project, "theirs")
     price = TokenPrice.objects.create(project=project, model="theirs", input_per_million=1, output_per_million=2)
@@ -88,6 +91,7 @@ def addresses(project: Project) -> dict[str, str]:
         "settings-conventions-cancel": [job.pk],
         "settings-conventions-remove": [rules[0]],
         "settings-conventions-switch": [rules[1]],
+        "gpus-device": ["GPU-1"],
         "settings-key-limits": [key.pk],
         "settings-revoke-key": [key.pk],
     } | {name: [dead_letter(project)] for name in PAGES if name.startswith("ingest-letter")}

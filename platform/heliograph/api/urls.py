@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import adapters, conventions, hardware, ingest, prices, views
+from heliograph.api import adapters, conventions, gpus, hardware, ingest, prices, views
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
@@ -28,6 +28,12 @@ urlpatterns = [
     path("v1/calculator", hardware.CalculatorView.as_view(), name="api-calculator"),
     path("v1/calculator/zero", hardware.ZeroView.as_view(), name="api-calculator-zero"),
     path("v1/scores", views.ScoresView.as_view(), name="api-scores"),
+    path("v1/gpus", gpus.GpusView.as_view(), name="api-gpus"),
+    path("v1/gpus/events", gpus.GpuEventsView.as_view(), name="api-gpu-events"),
+    path("v1/gpus/<str:gpu_uuid>", gpus.GpuView.as_view(), name="api-gpu"),
+    path("v1/gpus/<str:gpu_uuid>/series", gpus.GpuSeriesView.as_view(), name="api-gpu-series"),
+    path("v1/gpus/<str:gpu_uuid>/requests", gpus.GpuRequestsView.as_view(), name="api-gpu-requests"),
+    path("v1/engines", gpus.EnginesView.as_view(), name="api-engines"),
     path("v1/ingest/ledger", ingest.LedgerView.as_view(), name="api-ingest-ledger"),
     path("v1/ingest/dead-letters", ingest.LettersView.as_view(), name="api-dead-letters"),
     path("v1/ingest/dead-letters/<str:letter_id>", ingest.OneLetterView.as_view(), name="api-dead-letter"),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from heliograph.query.filters import TimeRange
 
-Unit = Literal["count", "ns", "usd", "share", "number", "bytes", "celsius", "watt", "hertz"]
+Unit = Literal["count", "ns", "usd", "share", "number", "bytes", "bytes_per_s", "celsius", "watt", "hertz", "per_s"]
 Value = float | int | None
 
 
@@ -22,12 +22,23 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened, drawn as a vertical line with words; `is_bad` where it explains trouble."""
+
+    at_ms: int
+    words: str
+    is_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A question and its answer over time.
 
     `times_ms` are epoch milliseconds, one per value of every series; None in a value is a gap. `window_ms` marks a
     stretch of the axis, such as a trace's own time. `range_ms` are the ends of the axis where not the data's, so that
-    charts of one range can be compared; `can_narrow` lets the reader drag a new time range for the page.
+    charts of one range can be compared; `can_narrow` lets the reader drag a new time range for the page. `marks` are
+    what happened meanwhile. `slow_url` answers a click on a moment with the slowest requests around it. `is_named`
+    names a single line too, where the title does not.
     """
 
     id: str
@@ -41,6 +52,9 @@ class Chart:
     range_ms: tuple[int, int] | None = None
     can_narrow: bool = False
     maximum: float | None = None
+    marks: Sequence[Mark] = ()
+    slow_url: str = ""
+    is_named: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -58,7 +72,7 @@ class Chart:
         return asdict(self)
 
 
-def over_range(charts: Sequence[Chart], span: TimeRange) -> list[Chart]:
+def over_range(charts: Sequence[Chart], span: TimeRange, marks: Sequence[Mark] = (), slow_url: str = "") -> list[Chart]:
     """Draw the charts over the whole of one time range, which the reader may narrow by dragging over one of them."""
     ends = (span.start_ns // 1_000_000, span.end_ns // 1_000_000)
-    return [replace(chart, range_ms=ends, can_narrow=True) for chart in charts]
+    return [replace(chart, range_ms=ends, can_narrow=True, marks=marks, slow_url=slow_url) for chart in charts]

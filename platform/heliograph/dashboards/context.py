@@ -12,6 +12,7 @@ from heliograph.accounts.models import Project, User
 PAGES = (
     ("overview", "Overview", "overview"),
     ("traces", "Traces", "traces"),
+    ("gpus", "GPUs", "gpu"),
     ("evaluations", "Evaluations", "evaluations"),
     ("ingest", "Ingest", "ingest"),
     ("settings", "Settings", "settings"),

@@ -36,6 +36,7 @@ CHOICES = (
     "user",
     "tag",
     "name",
+    "host",
 )
 MS = 1_000_000
 

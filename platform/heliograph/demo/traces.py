@@ -1,7 +1,7 @@
 """Demo traces, written with the OpenTelemetry SDK in the conventions that real services use.
 
-Three services: `support-bot` (retrieval and a hosted model, OpenInference), `research-agent` (an agent with tools,
-OpenTelemetry GenAI) and `writer-api` in front of a vLLM server on a GPU host.
+Two services that call hosted models: `support-bot` (retrieval, OpenInference) and `research-agent` (an agent with
+tools, OpenTelemetry GenAI). The models of one's own are those of the scripted day (`day`).
 """
 
 import json
@@ -19,7 +19,6 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 
 from heliograph.demo.articles import ARTICLES, Article
 
-GPU_HOST = "gpu-node-1"
 MS = 1_000_000
 HOUR = 3_600_000 * MS
 # The newer release answers worse, so that the regression check has something to find.
@@ -34,9 +33,13 @@ class Recorder:
     exporter: InMemorySpanExporter
 
     @classmethod
-    def of(cls, service: str, release: str, **resource: str) -> "Recorder":
+    def of(cls, service: str, release: str, **resource: str | int) -> "Recorder":
         """Return a recorder for one release of a service."""
-        attributes = {"service.name": service, "service.version": release, "deployment.environment.name": "production"}
+        attributes: dict[str, str | int] = {
+            "service.name": service,
+            "service.version": release,
+            "deployment.environment.name": "production",
+        }
         provider = TracerProvider(resource=Resource.create(attributes | resource))
         exporter = InMemorySpanExporter()
         provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -55,45 +58,41 @@ class Recorder:
 
 
 @cache
-def _recorder(service: str, release: str, host: str = "") -> Recorder:
-    return Recorder.of(service, release, **({"host.name": host} if host else {}))
+def _recorder(service: str, release: str) -> Recorder:
+    return Recorder.of(service, release)
 
 
 def generate(count: int, start: int, end: int, seed: int) -> Iterator[list[ReadableSpan]]:
     """Yield `count` traces as lists of finished spans, spread over [start, end) nanoseconds since the epoch."""
     rng = random.Random(seed)  # noqa: S311  # demo data, not a secret
-    makers = (_support, _support, _support, _agent, _writer)
+    makers = (_support, _support, _support, _agent)
     for index in range(count):
         at = start + (end - start) * index // count + rng.randrange(0, 20_000) * MS
         at = min(at, end - 60_000 * MS)
         release = "1.5.0" if at > end - 8 * HOUR else "1.4.0"
-        rng.choice(makers)(rng, at, release, at > end - 3 * HOUR and at < end - 2 * HOUR)
+        rng.choice(makers)(rng, at, release)
         yield _drain()
 
 
 def _drain() -> list[ReadableSpan]:
     spans: list[ReadableSpan] = []
-    for service, release, host in _RECORDERS:
-        recorder = _recorder(service, release, host)
+    for service, release in _RECORDERS:
+        recorder = _recorder(service, release)
         spans += recorder.exporter.get_finished_spans()
         recorder.exporter.clear()
     return spans
 
 
-_RECORDERS = [
-    (service, release, host)
-    for service, host in (("support-bot", ""), ("research-agent", ""), ("writer-api", ""), ("vllm", GPU_HOST))
-    for release in ("1.4.0", "1.5.0")
-]
+_RECORDERS = [(service, release) for service in ("support-bot", "research-agent") for release in ("1.4.0", "1.5.0")]
 
 
 def _message(prefix: str, index: int, role: str, content: str) -> dict[str, str]:
     return {f"{prefix}.{index}.message.role": role, f"{prefix}.{index}.message.content": content}
 
 
-def _support(rng: random.Random, at: int, release: str, _slow: bool) -> None:
+def _support(rng: random.Random, at: int, release: str) -> None:
     """Answer a customer's question from the help centre (OpenInference)."""
-    recorder = _recorder("support-bot", release, "")
+    recorder = _recorder("support-bot", release)
     article = rng.choice(ARTICLES)
     question = rng.choice(article.questions)
     answer = article.wrong if rng.random() < WRONG_SHARE[release] else article.right
@@ -167,9 +166,9 @@ def _openai_call(
     return now
 
 
-def _agent(rng: random.Random, at: int, release: str, _slow: bool) -> None:
+def _agent(rng: random.Random, at: int, release: str) -> None:
     """Look something up with tools, then sum it up (OpenTelemetry GenAI, newest shape)."""
-    recorder = _recorder("research-agent", release, "")
+    recorder = _recorder("research-agent", release)
     article = rng.choice(ARTICLES)
     task = f"Compare our rules about {article.title.lower()} with what customers ask."
     root = recorder.start("invoke_agent researcher", at, gen_ai__operation__name="invoke_agent")
@@ -237,48 +236,3 @@ def _claude_call(
     now += int(ttft * 1000) * MS + output_tokens * rng.randrange(12, 20) * MS
     span.end(now)
     return now
-
-
-def _writer(rng: random.Random, at: int, release: str, slow: bool) -> None:
-    """Write a product text with a model of our own on a vLLM server; slow while its GPU is hot."""
-    client, server = _recorder("writer-api", release, ""), _recorder("vllm", release, GPU_HOST)
-    article = rng.choice(ARTICLES)
-    prompt = f"Write two friendly sentences for our web shop about: {article.title}.\n\n{article.text}"
-    model = "Qwen/Qwen2.5-7B-Instruct-AWQ"
-    output_tokens = rng.randrange(60, 220)
-    queue, prefill = rng.uniform(0.002, 0.03), rng.uniform(0.03, 0.08)
-    per_token = rng.uniform(0.009, 0.012) * (2.4 if slow else 1.0)
-    took = queue + prefill + output_tokens * per_token
-    call = client.start(f"chat {model}", at, None, SpanKind.CLIENT, gen_ai__operation__name="chat")
-    call.set_attributes(
-        {
-            "gen_ai.provider.name": "vllm",
-            "gen_ai.request.model": model,
-            "server.address": GPU_HOST,
-            "server.port": 8000,
-            "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [{"type": "text", "content": prompt}]}]),
-            "gen_ai.output.messages": json.dumps(
-                [{"role": "assistant", "parts": [{"type": "text", "content": article.right}], "finish_reason": "stop"}]
-            ),
-            "gen_ai.usage.input_tokens": len(prompt) // 4,
-            "gen_ai.usage.output_tokens": output_tokens,
-            "gen_ai.response.time_to_first_chunk": round(queue + prefill + 0.004, 4),
-        }
-    )
-    served = server.start("llm_request", at + 2 * MS, call, SpanKind.SERVER)
-    served.set_attributes(
-        {
-            "gen_ai.response.model": model,
-            "gen_ai.request.id": f"cmpl-{rng.getrandbits(64):016x}",
-            "gen_ai.usage.prompt_tokens": len(prompt) // 4,
-            "gen_ai.usage.completion_tokens": output_tokens,
-            "gen_ai.latency.time_in_queue": queue,
-            "gen_ai.latency.time_to_first_token": queue + prefill,
-            "gen_ai.latency.time_in_model_prefill": prefill,
-            "gen_ai.latency.time_in_model_decode": output_tokens * per_token,
-            "gen_ai.latency.e2e": took,
-        }
-    )
-    end = at + int(took * 1000) * MS
-    served.end(end)
-    call.end(end + 3 * MS)

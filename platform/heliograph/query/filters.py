@@ -128,6 +128,7 @@ class SpanFilter:
     model: tuple[str, ...] = ()
     adapter: tuple[str, ...] = ()
     provider: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
     session: tuple[str, ...] = ()
     user: tuple[str, ...] = ()
     tag: tuple[str, ...] = ()
@@ -162,6 +163,7 @@ class SpanFilter:
             self.model,
             self.adapter,
             self.provider,
+            self.host,
             self.session,
             self.user,
             self.tag,
@@ -261,6 +263,7 @@ _SPAN_COLUMNS: Mapping[str, str] = {
     "model": "model",
     "adapter": "adapter",
     "provider": "provider",
+    "host": "host",
     "session": "session_id",
     "user": "user_id",
 }

@@ -46,6 +46,7 @@ FROM gpu_processes AS p
 WHERE p.project_id = %(project_id)s
     AND p.week >= fromUnixTimestamp64Nano(%(first_week_ns)s, 'UTC')
     AND p.week <= fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
+    AND (%(gpu_uuid)s = '' OR gpu_uuid = %(gpu_uuid)s)
 GROUP BY host, gpu_uuid, series
 HAVING max(p.last_seen) >= fromUnixTimestamp64Nano(%(start_ns)s, 'UTC')
     AND min(p.first_seen) <= fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
@@ -96,8 +97,8 @@ def by_parent(spans: Sequence[Place]) -> dict[str, list[Place]]:
     return found
 
 
-def processes(project_id: int, start_ns: int, end_ns: int) -> list[GpuProcess]:
-    """Return the processes that held a GPU at some time from `start_ns` to `end_ns`, with a minute on both sides."""
+def processes(project_id: int, start_ns: int, end_ns: int, *, gpu_uuid: str = "") -> list[GpuProcess]:
+    """Return the processes that held a GPU (or the one given) from `start_ns` to `end_ns`, a minute on both sides."""
     rows = client.query(
         project_id,
         PROCESSES,
@@ -105,6 +106,7 @@ def processes(project_id: int, start_ns: int, end_ns: int) -> list[GpuProcess]:
             "start_ns": start_ns - SLACK_NS,
             "end_ns": end_ns + SLACK_NS,
             "first_week_ns": max(0, start_ns - SLACK_NS - _WEEK_NS),
+            "gpu_uuid": gpu_uuid,
             "limit": MAX_PROCESSES,
         },
         tag="placement.processes",

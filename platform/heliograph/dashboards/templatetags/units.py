@@ -106,6 +106,36 @@ def percent(share: Number | str | None, reason: str = "nothing to divide") -> Sa
 
 
 @register.filter
+def seconds(value: Number | str | None, reason: str = "not reported") -> SafeString:
+    """Seconds as 842 ms or 1.24 s."""
+    if (value := known(value)) is None:
+        return missing(reason)
+    return _shown(scaled(float(value) * 1e9, _DURATIONS) if value else "0 s", f"{value} s")
+
+
+@register.filter
+def watts(value: Number | str | None, reason: str = "not reported") -> SafeString:
+    """Watts as 640 W or 4.8 kW."""
+    if (value := known(value)) is None:
+        return missing(reason)
+    return _shown(scaled(value, ((1e6, "MW"), (1e3, "kW"), (1, "W"))), f"{value} W")
+
+
+@register.filter
+def joules(value: Number | str | None, reason: str = "not reported") -> SafeString:
+    """Joules as 640 J or 4.8 kJ."""
+    if (value := known(value)) is None:
+        return missing(reason)
+    return _shown(scaled(value, ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1, "J"))), f"{value} J")
+
+
+@register.filter
+def celsius(value: Number | str | None, reason: str = "not reported") -> SafeString:
+    """Degrees Celsius as 71 °C."""
+    return missing(reason) if (value := known(value)) is None else _shown(f"{three_figures(value)} °C", f"{value} °C")
+
+
+@register.filter
 def change(ratio: Number | str | None) -> SafeString:
     """A relative change as 12 %, or as a factor where per cent would be hard to read: × 25."""
     if (ratio := known(ratio)) is None:

@@ -8,19 +8,22 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from heliograph.accounts.bootstrap import local_key
-from heliograph.demo import gpu, traces
+from heliograph.demo import traces
+from heliograph.demo.day import Day
+from heliograph.demo.day_send import NotTakenError, send
 
 TRACES_PER_EXPORT = 40
+# GPU use is shared out over requests for the last six hours at a first start (docs/attribution.md).
+DAY_SECONDS = 5 * 3600
+DAY_INTERVAL_S = 10.0
 
 
 class Command(BaseCommand):
-    """Send a day of demo traces and GPU metrics."""
+    """Send a day of demo traces, and a scripted day of a host with eight GPUs."""
 
     help = "Send realistic demo traffic over OTLP/HTTP, never into tables directly."
     requires_system_checks: list[str] = []
@@ -39,9 +42,15 @@ class Command(BaseCommand):
         end = time.time_ns()
         start = end - hours * traces.HOUR
         spans_sent = self._send_traces(endpoint, headers, options["traces"], start, end, seed)
-        points_sent = self._send_metrics(endpoint, headers, start, end, seed)
+        day = Day(end - DAY_SECONDS * 10**9, DAY_SECONDS, seed)
+        self.stdout.write("A host with eight GPUs and two engines ...")
+        try:
+            sent = send(day, endpoint, headers, interval_s=DAY_INTERVAL_S)
+        except NotTakenError as error:
+            raise CommandError(f"{error}. Is Heliograph running (make run)?") from error
         self.stdout.write(
-            f"Sent {options['traces']} traces ({spans_sent} spans) and {points_sent} GPU points to {endpoint}."
+            f"Sent {options['traces']} traces ({spans_sent} spans), then {sent.traces} requests to two engines and "
+            f"{sent.gpu_points} GPU points to {endpoint}."
         )
 
     def _send_traces(self, endpoint: str, headers: dict[str, str], count: int, start: int, end: int, seed: int) -> int:
@@ -56,19 +65,4 @@ class Command(BaseCommand):
             self.stdout.flush()
         self.stdout.write("")
         exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK left it untyped
-        return sent
-
-    def _send_metrics(self, endpoint: str, headers: dict[str, str], start: int, end: int, seed: int) -> int:
-        exporter = OTLPMetricExporter(f"{endpoint}/v1/metrics", headers=headers, timeout=30)
-        sent = 0
-        for data in gpu.generate(start, end, seed):
-            if exporter.export(data) is not MetricExportResult.SUCCESS:
-                raise CommandError(f"{endpoint} did not take the metrics. Is Heliograph running (make run)?")
-            sent += sum(
-                len(metric.data.data_points)
-                for resource in data.resource_metrics
-                for scope in resource.scope_metrics
-                for metric in scope.metrics
-            )
-        exporter.shutdown()
         return sent
