@@ -6,7 +6,7 @@ https://ai-sdk.dev/docs/ai-sdk-core/telemetry
 
 from typing import Any
 
-from collectors.semconv.convert import Spread, json_label, label, milliseconds
+from collectors.semconv.convert import Spread, count, from_json, json_label, label, milliseconds
 from collectors.semconv.table import Dialect, Source
 
 OPERATIONS = {
@@ -24,6 +24,18 @@ def function_of(value: Any) -> str | None:
     """`ai.streamText.doStream my-function` to the SDK's function; other libraries' `operation.name` is not ours."""
     name = label(value)
     return name.split()[0] if name is not None and name.startswith("ai.") else None
+
+
+def anthropic_cache_writes(value: Any) -> dict[str, int]:
+    """Tokens written to Anthropic's caches of five minutes and of an hour, from what the provider itself answered."""
+    held = from_json(value)
+    for key in ("anthropic", "usage", "cache_creation"):
+        held = held.get(key) if isinstance(held, dict) else None
+    if not isinstance(held, dict):
+        return {}
+    names = {"cache_write_5m_tokens": "ephemeral_5m_input_tokens", "cache_write_1h_tokens": "ephemeral_1h_input_tokens"}
+    found = {name: count(held.get(key)) for name, key in names.items()}
+    return {name: number for name, number in found.items() if number is not None}
 
 
 DIALECT = Dialect(
@@ -78,6 +90,7 @@ DIALECT = Dialect(
                 "ai.telemetry.metadata.langfusePrompt",
                 Spread({"name": ("prompt_name", json_label), "version": ("prompt_version", json_label)}),
             ),
+            Source("ai.response.providerMetadata", anthropic_cache_writes),
         ),
     },
     operations=OPERATIONS,

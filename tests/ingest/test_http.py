@@ -1,5 +1,6 @@
 """OTLP/HTTP against a real collector and a real store."""
 
+import base64
 import gzip
 import json
 import socket
@@ -157,6 +158,22 @@ def test_a_key_is_taken_from_either_header(stack, tenant):
     body = trace_request().SerializeToString()
     assert post(stack, Tenant(0, ""), body, PROTOBUF | {"x-api-key": tenant.key}).status_code == 200
     assert stack.counts(tenant) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("path", ["/api/public/otel/v1/traces", "/api/otel/v1/traces", "/otel/v1/traces"])
+def test_the_sdks_of_other_vendors_are_served_where_they_post_with_the_key_as_a_password(stack, tenant, path):
+    basic = base64.b64encode(f"pk-anything:{tenant.key}".encode()).decode()
+    headers = PROTOBUF | {"authorization": f"Basic {basic}"}
+    response = post(stack, Tenant(0, ""), trace_request(2).SerializeToString(), headers, path)
+    assert (response.status_code, response.content) == (200, b"")
+    assert stack.counts(tenant) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("basic", ["cGs6aGdfd3Jvbmc=", "not base64!", "cGs=", "/////w=="])
+def test_basic_credentials_without_a_key_of_ours_open_nothing_but_ones_own_machine(stack, basic):
+    headers = PROTOBUF | {"authorization": f"Basic {basic}", "x-forwarded-for": "192.0.2.1"}
+    response = post(stack, Tenant(0, ""), trace_request().SerializeToString(), headers)
+    assert response.status_code == 401
 
 
 def test_a_keyless_export_from_this_machine_goes_to_the_default_project(stack):

@@ -1,6 +1,7 @@
 """Whose data is this: an API key, or on one's own machine none, to a project."""
 
 import asyncio
+import base64
 import functools
 import ipaddress
 import time
@@ -101,7 +102,19 @@ def _key_of(headers: Mapping[str, str]) -> str:
     scheme, _, credential = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credential:
         return credential.strip()
+    if scheme.lower() == "basic" and (password := _password_of(credential)).startswith(ApiKey.PREFIX):
+        return password
     return headers.get("x-api-key", "").strip()
+
+
+def _password_of(credential: str) -> str:
+    """Return the password of Basic credentials, '' without one: Langfuse's SDK sends its secret key as that."""
+    if len(credential) > 4 * MAX_KEY_CHARS:
+        return ""
+    try:
+        return base64.b64decode(credential, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _is_own_machine(headers: Mapping[str, str], peer: str) -> bool:

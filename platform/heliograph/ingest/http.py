@@ -40,6 +40,8 @@ _CONTENT_TYPES: dict[str, ContentType] = {
 }
 # The path, and what comes of exporters that append it to an endpoint that holds one already.
 _PATH = re.compile(r"/+(?:v1/(?:traces|metrics|logs)/+)*v1/(traces|metrics|logs)/*")
+# Where the SDKs of Langfuse, LangWatch and LangSmith post below their vendor's address: theirs can be set, this cannot.
+_VENDOR_PATH = re.compile(r"/(?:api/public/otel|api/otel|otel)/v1/(traces|metrics|logs)")
 
 
 class ExportRoute(BaseRoute):
@@ -50,7 +52,8 @@ class ExportRoute(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match by the path alone: a wrong method is answered by the handler."""
-        if scope["type"] != "http" or not (found := _PATH.fullmatch(scope["path"])):
+        path = scope["path"]
+        if scope["type"] != "http" or not (found := _PATH.fullmatch(path) or _VENDOR_PATH.fullmatch(path)):
             return Match.NONE, {}
         return Match.FULL, {"signal": SIGNALS[found[1]]}
 
@@ -58,10 +61,11 @@ class ExportRoute(BaseRoute):
         """Answer one request."""
         signal: Signal = scope["signal"]
         path: str = scope["path"]
-        if path != signal.path and len(self._hinted) < 100 and path not in self._hinted:
+        is_as_it_should_be = path == signal.path or _VENDOR_PATH.fullmatch(path)
+        if not is_as_it_should_be and len(self._hinted) < 100 and path not in self._hinted:
             self._hinted.add(path)
             log.warning("a sender posts to %r: its endpoint should end before %s", path, signal.path)
-        hint = "" if path == signal.path else f"Posted to {path[:200]}: the endpoint should end before {signal.path}."
+        hint = "" if is_as_it_should_be else f"Posted to {path[:200]}: the endpoint should end before {signal.path}."
         response = await export(Request(scope, receive), signal, hint)
         await response(scope, receive, send)
 
