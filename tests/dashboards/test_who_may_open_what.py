@@ -19,6 +19,7 @@ from heliograph.dashboards.urls import urlpatterns
 from heliograph.evals.models import Run
 from heliograph.ingest.dead_letters import DeadLetters
 from heliograph.ingest.exports import Export
+from heliograph.rules.models import RedactionRule
 from tests.dashboards.conftest import Signed
 from tests.ingest.senders import trace_request
 from tests.query.rows import new_trace_id, point, span, store_rows, store_spans
@@ -40,6 +41,11 @@ CHANGING = {
     "settings-prices-apply",
     "settings-prices-remove",
     "settings-prices-save",
+    "settings-redaction-move",
+    "settings-redaction-remove",
+    "settings-redaction-save",
+    "settings-redaction-switch",
+    "settings-redaction-trial",
     "settings-revoke-key",
 }
 # What changes something that binds everybody, and so is for owners alone.
@@ -79,6 +85,7 @@ def addresses(project: Project) -> dict[str, str]:
     key, _ = ApiKey.issue(project, "theirs")
     price = TokenPrice.objects.create(project=project, model="theirs", input_per_million=1, output_per_million=2)
     rules = [rulesets.add_rule(project, None, Rule(f"acme.{number}", "tags"))["id"] for number in range(2)]
+    redactions = [RedactionRule.objects.create(project=project, name=f"rule {number}").pk for number in range(2)]
     now = timezone.now()
     job = Reapplication.objects.create(project=project, revision=1, start=now, end=now, cursor=now)
     extra: dict[str, list[object]] = {
@@ -92,6 +99,9 @@ def addresses(project: Project) -> dict[str, str]:
         "settings-conventions-remove": [rules[0]],
         "settings-conventions-switch": [rules[1]],
         "gpus-device": ["GPU-1"],
+        "settings-redaction-move": [redactions[1]],
+        "settings-redaction-remove": [redactions[0]],
+        "settings-redaction-switch": [redactions[1]],
         "settings-key-limits": [key.pk],
         "settings-revoke-key": [key.pk],
     } | {name: [dead_letter(project)] for name in PAGES if name.startswith("ingest-letter")}
@@ -122,6 +132,7 @@ def nothing_is_changed(project: Project) -> bool:
         and ApiKey.objects.filter(revoked_at=None).count() == 1
         and all(rule["enabled"] for rule in rulesets.rules_in_force(project))
         and len(rulesets.rules_in_force(project)) == 2
+        and [rule.enabled for rule in RedactionRule.objects.all()] == [True, True]
         and not Reapplication.objects.get().cancel_requested
     )
 
@@ -154,9 +165,11 @@ def test_owners_and_editors_may_open_and_change(addresses: dict[str, str], signe
             *("settings-prices-apply", "settings-prices-remove"),
             *("settings-revoke-key", "ingest-letter-delete", "ingest-letter-replay", "settings-conventions-cancel"),
             *("settings-conventions-remove", "settings-conventions-switch"),
+            *("settings-redaction-move", "settings-redaction-remove", "settings-redaction-switch"),
         ],
         302,
     )
+    expected["settings-redaction-trial"] = 200
     expected |= dict.fromkeys(OWNING, 302 if role == Membership.Role.OWNER else 403)
     found = {name: call(member, name, address).status_code for name, address in addresses.items()}
     assert found == {name: expected.get(name, 200) for name in found}

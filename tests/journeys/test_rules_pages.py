@@ -1,4 +1,4 @@
-"""In a browser: a key that nobody maps becomes a field, of new spans and of stored ones."""
+"""In a browser: a project's rules, tried before they are saved, on new spans and on stored ones."""
 
 import json
 import os
@@ -79,3 +79,28 @@ def test_a_key_that_nobody_maps_is_mapped_previewed_and_re_applied(platform: Pla
     expect(rule).to_contain_text("off")
     rule.get_by_role("button", name="Remove").click()
     expect(page.get_by_text("None yet: the built-in table alone")).to_be_visible()
+
+
+def test_a_redaction_rule_is_tried_and_blanks_what_comes_from_then_on(platform: Platform, page: Page) -> None:
+    sign_in(page)
+    page.goto("/p/default/settings/redaction")
+    page.get_by_label("Name").fill("tickets")
+    page.get_by_label("Looks for").select_option("regex")
+    expect(page.get_by_label("E-mail addresses")).to_be_hidden()
+    page.get_by_label(re.compile("^Expression")).fill("JRN-[0-9]{6}")
+    page.get_by_label(re.compile("^A text")).fill("about JRN-123456")
+    page.get_by_role("button", name="With the rule in the form above").click()
+    expect(page.locator("pre.tried")).to_have_text("about [redacted:tickets]")
+    page.get_by_role("button", name="Add rule").click()
+    expect(page.get_by_text("The rule “tickets” is saved.")).to_be_visible()
+
+    def is_blanked() -> bool:
+        trace_id, span_id = send_call(platform, **{"journey.ticket": "JRN-123456"})
+        return bool(
+            platform.api(f"traces/{trace_id}/spans/{span_id}")["attributes"]["journey.ticket"] == "[redacted:tickets]"
+        )
+
+    eventually(is_blanked)
+    eventually(lambda: sum(flow["counts"]["redacted"] for flow in platform.api("ingest/ledger")["flows"]))
+    page.get_by_role("button", name="Remove tickets").click()
+    expect(page.get_by_text("None yet: what senders deliver is stored as it comes.")).to_be_visible()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.request import Request
@@ -12,9 +12,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from collectors.semconv.rules import MAX_RULES, MAX_SOURCE_CHARS, TARGETS, Rule
-from heliograph.accounts.models import Project, User
+from heliograph.accounts.models import User
+from heliograph.api.ordered_rules import answers, project_of
 from heliograph.api.parameters import RangeParameters, read
-from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.api.representation import serializer_of
 from heliograph.conventions import rulesets
 from heliograph.conventions.mapping import BUILT_IN, ProjectMapping
@@ -156,18 +156,6 @@ class Conflict(APIException):
     status_code = 409
 
 
-def _answers(kind: Any, *statuses: int, good: int = 200) -> Any:
-    described: dict[Any, Any] = {(good, "application/json"): OpenApiResponse(kind)}
-    for status in (400, 401, *statuses):
-        described[status, CONTENT_TYPE] = OpenApiResponse(Problem)
-    return described
-
-
-def _project(request: Request) -> Project:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
-    return request.auth
-
-
 def _person(request: Request) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
@@ -196,7 +184,7 @@ def _rule(given: Any) -> Rule:
 class FieldsView(APIView):
     """Fields that a rule may fill."""
 
-    @extend_schema(operation_id="list_mappable_fields", responses=_answers(FieldList))
+    @extend_schema(operation_id="list_mappable_fields", responses=answers(FieldList))
     def get(self, request: Request) -> Response:
         """List the canonical fields with the ways to read a value."""
         fields = [
@@ -214,39 +202,39 @@ class FieldsView(APIView):
 class RulesView(APIView):
     """Mapping rules."""
 
-    @extend_schema(operation_id="list_mapping_rules", responses=_answers(RuleList))
+    @extend_schema(operation_id="list_mapping_rules", responses=answers(RuleList))
     def get(self, request: Request) -> Response:
         """Return the rules in force."""
-        latest = Ruleset.latest(_project(request).pk)
+        latest = Ruleset.latest(project_of(request).pk)
         body = {"revision": latest.revision if latest else 0, "rules": latest.rules if latest else []}
         return Response(RuleList(body).data)
 
     @extend_schema(
         operation_id="add_mapping_rule",
         request=RuleIn,
-        responses=_answers(RuleOut, 403, good=201),
+        responses=answers(RuleOut, 403, good=201),
         description=f"Add a rule behind the others, {MAX_RULES} at most. The next revision holds within 15 seconds.",
     )
     def post(self, request: Request) -> Response:
         """Add a rule."""
         given = _given(RuleIn, request).validated_data
         rule = _rule(given)
-        entry = _done(lambda: rulesets.add_rule(_project(request), _person(request), rule, enabled=given["enabled"]))
+        entry = _done(lambda: rulesets.add_rule(project_of(request), _person(request), rule, enabled=given["enabled"]))
         return Response(RuleOut(entry).data, status=201)
 
 
 class RuleView(APIView):
     """One mapping rule."""
 
-    @extend_schema(operation_id="get_mapping_rule", responses=_answers(RuleOut, 404))
+    @extend_schema(operation_id="get_mapping_rule", responses=answers(RuleOut, 404))
     def get(self, request: Request, rule_id: str) -> Response:
         """Return a rule in force."""
-        return Response(RuleOut(_done(lambda: rulesets.get_rule(_project(request), rule_id))).data)
+        return Response(RuleOut(_done(lambda: rulesets.get_rule(project_of(request), rule_id))).data)
 
-    @extend_schema(operation_id="change_mapping_rule", request=RuleChange, responses=_answers(RuleOut, 403, 404))
+    @extend_schema(operation_id="change_mapping_rule", request=RuleChange, responses=answers(RuleOut, 403, 404))
     def patch(self, request: Request, rule_id: str) -> Response:
         """Change a rule, or switch it on or off."""
-        project = _project(request)
+        project = project_of(request)
         given = _given(RuleChange, request, partial=True).validated_data
         stored = _done(lambda: rulesets.get_rule(project, rule_id))
         changed = {name: given[name] for name in rulesets.NAMES if name in given}
@@ -258,21 +246,21 @@ class RuleView(APIView):
         )
         return Response(RuleOut(entry).data)
 
-    @extend_schema(operation_id="delete_mapping_rule", responses={204: None, **_answers(None, 403, 404)})
+    @extend_schema(operation_id="delete_mapping_rule", responses={204: None, **answers(None, 403, 404)})
     def delete(self, request: Request, rule_id: str) -> Response:
         """Take a rule out; earlier revisions keep it."""
-        _done(lambda: rulesets.remove_rule(_project(request), _person(request), rule_id))
+        _done(lambda: rulesets.remove_rule(project_of(request), _person(request), rule_id))
         return Response(status=204)
 
 
 class PreviewView(APIView):
     """What a rule would change."""
 
-    @extend_schema(operation_id="preview_mapping_rule", request=PreviewIn, responses=_answers(PreviewOut, 403, 404))
+    @extend_schema(operation_id="preview_mapping_rule", request=PreviewIn, responses=answers(PreviewOut, 403, 404))
     def post(self, request: Request) -> Response:
         """Try a rule on the newest stored spans that have its key; nothing is changed."""
         given = _given(PreviewIn, request)
-        project, rule = _project(request), _rule(given.validated_data)
+        project, rule = project_of(request), _rule(given.validated_data)
         rules = _done(lambda: rulesets.drafted(project, rule, given.validated_data["id"]))
         return Response(PreviewOut(preview(project.pk, given.time_range(), rule, rules)).data)
 
@@ -280,11 +268,11 @@ class PreviewView(APIView):
 class UnmappedView(APIView):
     """Keys that nobody maps."""
 
-    @extend_schema(operation_id="list_unmapped_keys", parameters=[UnmappedParameters], responses=_answers(UnmappedOut))
+    @extend_schema(operation_id="list_unmapped_keys", parameters=[UnmappedParameters], responses=answers(UnmappedOut))
     def get(self, request: Request) -> Response:
         """List the unmapped attribute keys of the newest spans of a time range."""
         given = read(UnmappedParameters, request)
-        project = _project(request)
+        project = project_of(request)
         latest = Ruleset.latest(project.pk)
         mapping = ProjectMapping(latest.revision, latest.index) if latest else BUILT_IN
         found = unmapped_keys(project.pk, given.time_range(), mapping.index, given.validated_data["key"])
@@ -294,32 +282,32 @@ class UnmappedView(APIView):
 class RevisionsView(APIView):
     """Revisions of the rules."""
 
-    @extend_schema(operation_id="list_mapping_revisions", responses=_answers(RevisionList))
+    @extend_schema(operation_id="list_mapping_revisions", responses=answers(RevisionList))
     def get(self, request: Request) -> Response:
         """List what changed in the rules, and by whom."""
-        found = Ruleset.objects.filter(project=_project(request)).select_related("created_by")[:MAX_LISTED]
+        found = Ruleset.objects.filter(project=project_of(request)).select_related("created_by")[:MAX_LISTED]
         return Response(RevisionList({"items": found}).data)
 
 
 class ReapplicationsView(APIView):
     """Re-applications of the rules to stored spans."""
 
-    @extend_schema(operation_id="list_reapplications", responses=_answers(ReapplicationList))
+    @extend_schema(operation_id="list_reapplications", responses=answers(ReapplicationList))
     def get(self, request: Request) -> Response:
         """List the jobs with their progress."""
-        found = Reapplication.objects.filter(project=_project(request)).select_related("requested_by")[:MAX_LISTED]
+        found = Reapplication.objects.filter(project=project_of(request)).select_related("requested_by")[:MAX_LISTED]
         return Response(ReapplicationList({"items": found}).data)
 
     @extend_schema(
         operation_id="start_reapplication",
         request=ReapplicationIn,
-        responses=_answers(ReapplicationOut, 403, 409, good=201),
+        responses=answers(ReapplicationOut, 403, 409, good=201),
     )
     def post(self, request: Request) -> Response:
         """Queue a pass over the spans of a time range by the rules in force; one at a time."""
         given = _given(ReapplicationIn, request).validated_data
         try:
-            job = queue.start(_project(request), _person(request), given["start"], given.get("end"))
+            job = queue.start(project_of(request), _person(request), given["start"], given.get("end"))
         except queue.CannotStart as reason:
             raise Conflict(str(reason)) from reason
         return Response(ReapplicationOut(job).data, status=201)
@@ -328,19 +316,19 @@ class ReapplicationsView(APIView):
 class ReapplicationView(APIView):
     """One re-application."""
 
-    @extend_schema(operation_id="get_reapplication", responses=_answers(ReapplicationOut, 404))
+    @extend_schema(operation_id="get_reapplication", responses=answers(ReapplicationOut, 404))
     def get(self, request: Request, job_id: int) -> Response:
         """Return a job with its progress."""
-        return Response(ReapplicationOut(get_object_or_404(Reapplication, project=_project(request), pk=job_id)).data)
+        return Response(ReapplicationOut(get_object_or_404(Reapplication, project=project_of(request), pk=job_id)).data)
 
 
 class CancelView(APIView):
     """The end of a re-application before its time."""
 
-    @extend_schema(operation_id="cancel_reapplication", request=None, responses=_answers(ReapplicationOut, 403, 404))
+    @extend_schema(operation_id="cancel_reapplication", request=None, responses=answers(ReapplicationOut, 403, 404))
     def post(self, request: Request, job_id: int) -> Response:
         """Have a job end after the spans at hand; what is done stays done."""
-        job = get_object_or_404(Reapplication, project=_project(request), pk=job_id)
+        job = get_object_or_404(Reapplication, project=project_of(request), pk=job_id)
         queue.cancel(job)
         job.refresh_from_db()
         return Response(ReapplicationOut(job).data)
@@ -349,10 +337,10 @@ class CancelView(APIView):
 class SpanMappingView(APIView):
     """What filled a span's fields."""
 
-    @extend_schema(operation_id="get_span_mapping", responses=_answers(serializer_of(SpanMapping), 404))
+    @extend_schema(operation_id="get_span_mapping", responses=answers(serializer_of(SpanMapping), 404))
     def get(self, request: Request, trace_id: str, span_id: str) -> Response:
         """Return which key, of which convention or rule, filled each field, and which keys nobody maps."""
-        project = _project(request)
+        project = project_of(request)
         span = spans.get_span(project.pk, trace_id, span_id)
         if span is None:
             raise NotFound("The project has no such span.")

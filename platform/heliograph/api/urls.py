@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import adapters, conventions, gpus, hardware, ingest, prices, views
+from heliograph.api import adapters, conventions, gpus, hardware, ingest, prices, redaction, views
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
@@ -63,5 +63,9 @@ urlpatterns = [
         conventions.CancelView.as_view(),
         name="api-reapplication-cancel",
     ),
+    path("v1/redaction/rules", redaction.RedactionRulesView.as_view(), name="api-redaction-rules"),
+    path("v1/redaction/rules/<int:rule_id>", redaction.RedactionRuleView.as_view(), name="api-redaction-rule"),
+    path("v1/redaction/rules/<int:rule_id>/move", redaction.RedactionMoveView.as_view(), name="api-redaction-move"),
+    path("v1/redaction/trial", redaction.RedactionTrialView.as_view(), name="api-redaction-trial"),
     re_path(r"^", views.UnknownView.as_view()),
 ]

@@ -6,6 +6,7 @@ A find is characters [start, end) of a text and a label for the token that takes
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import re2
@@ -174,3 +175,8 @@ def presidio(entities: str) -> Finder:
         return found
 
     return Finder(find, lambda _: True)
+
+
+def has_presidio() -> bool:
+    """Whether rules may ask Presidio; nothing is imported."""
+    return find_spec("presidio_analyzer") is not None
