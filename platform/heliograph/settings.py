@@ -133,6 +133,12 @@ DEAD_LETTER_MAX_BYTES = env.integer("HELIOGRAPH_DEAD_LETTER_MAX_BYTES", 32 * 2**
 # Long enough to find the fault after a long weekend; the bodies may hold what users wrote.
 DEAD_LETTER_DAYS = env.integer("HELIOGRAPH_DEAD_LETTER_DAYS", 14, minimum=1, maximum=365)
 
+# --- When a trace is complete ---------------------------------------------------------------------------------------
+# OpenTelemetry's SDKs export every 5 seconds; a whole trace may still get a late span for about three of these.
+TRACE_QUIET_SECONDS = env.integer("HELIOGRAPH_TRACE_QUIET_SECONDS", 15, minimum=1, maximum=3600)
+# A span is sent when it ends, so a trace is silent for as long as its longest step: half an hour is a long tool call.
+TRACE_GIVE_UP_SECONDS = env.integer("HELIOGRAPH_TRACE_GIVE_UP_SECONDS", 1_800, minimum=1, maximum=86_400)
+
 # --- Evaluators --------------------------------------------------------------------------------------------------
 # Empty means the offline default that ships with the package.
 GROUNDEDNESS_MODEL = env.text("HELIOGRAPH_GROUNDEDNESS_MODEL")
