@@ -18,6 +18,7 @@ since only together have they the token that their half done insert had (`commit
 import fcntl
 import itertools
 import json
+import logging
 import os
 import struct
 import time
@@ -31,6 +32,8 @@ from typing import Any
 
 from heliograph.ingest.durable import write_durably
 from heliograph.ingest.exports import Export
+
+log = logging.getLogger(__name__)
 
 MAGIC = b"HGSPOOL1"
 _LENGTHS = struct.Struct("<III")
@@ -73,6 +76,8 @@ class Spool:
         self.folder = folder
         self.max_bytes = max_bytes
         self._numbers = itertools.count()
+        # Replayed alone before, for want of a plan.
+        self._alone: set[str] = set()
         (folder / DEAD_LETTERS).mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def append(self, exports: Sequence[Export], *, tried: bool = True) -> None:
@@ -119,7 +124,7 @@ class Spool:
         items: Counter[str] = Counter()
         for path in self.files():
             group = read_file(path)
-            if group.tried or group.damage or not group.exports:
+            if group.tried or path.name in self._alone or group.damage or not group.exports:
                 yield ReplayBatch([group], may_be_half_done=True)
                 continue
             signal = group.exports[0].signal
@@ -128,9 +133,9 @@ class Spool:
             gathering[signal].append(group)
             if items[signal] >= BATCH_ITEMS or sizes[signal] >= BATCH_BYTES:
                 del items[signal], sizes[signal]
-                yield self._plan(gathering.pop(signal))
+                yield from self._planned_now(gathering.pop(signal))
         for groups in gathering.values():
-            yield self._plan(groups)
+            yield from self._planned_now(groups)
 
     def _planned(self) -> list[SpooledGroup]:
         try:
@@ -140,15 +145,25 @@ class Spool:
         # Those that are gone were stored together with the others.
         return [read_file(path) for name in names if (path := self.folder / name).exists()]
 
-    def _plan(self, groups: list[SpooledGroup]) -> ReplayBatch:
-        (self.folder / f"{PLAN}.draft").unlink(missing_ok=True)
-        write_durably(self.folder / PLAN, json.dumps([group.path.name for group in groups]).encode())
-        return ReplayBatch(groups, may_be_half_done=False)
+    def _planned_now(self, groups: list[SpooledGroup]) -> Iterator[ReplayBatch]:
+        plan = self.folder / PLAN
+        try:
+            (self.folder / f"{PLAN}.draft").unlink(missing_ok=True)
+            write_durably(plan, json.dumps([group.path.name for group in groups]).encode())
+        except OSError as error:
+            # One after the other, as if each had been tried: that needs no plan, and makes room for the next one.
+            log.warning("no room for a plan of what is replayed: %s", error)
+            for group in groups:
+                self._alone.add(group.path.name)
+                yield ReplayBatch([group], may_be_half_done=True)
+        else:
+            yield ReplayBatch(groups, may_be_half_done=False)
 
     def remove(self, groups: Sequence[SpooledGroup]) -> None:
         """Forget what is stored. Lost power may bring it back; its spans are then found stored and dropped."""
         for group in groups:
             group.path.unlink(missing_ok=True)
+            self._alone.discard(group.path.name)
         (self.folder / PLAN).unlink(missing_ok=True)
 
     def set_file_aside(self, path: Path, reason: str) -> None:

@@ -1,0 +1,86 @@
+"""A full disk refuses with a reason and loses nothing: under the spool, and under the store."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import start_what_is_missing
+from tests.faults.load import Load
+from tests.faults.once import books_agree, is_once
+from tests.ingest.stack import Stack, Tenant, eventually
+
+# Some sixty groups: the senders fill it in seconds.
+SPOOL_BYTES = 256 * 2**10
+# What an empty store needs for its own files and for merging the parts of this test.
+STORE_BYTES = 64 * 2**20
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    """Put a file system of that size in place of a folder, with what the folder holds; the folder comes back after."""
+    with_content = folder.with_name(f"{folder.name}-on-a-small-disk")
+    shutil.copytree(folder, with_content, symlinks=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False, capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount a small file system: {mounted.stderr.strip()}")
+    try:
+        shutil.copytree(with_content, folder, symlinks=True, dirs_exist_ok=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def small_spool(stack: Stack) -> Iterator[None]:
+    stack.collector.stop()
+    stack.web.stop()
+    with small_disk(stack.folder / "spool", SPOOL_BYTES):
+        start_what_is_missing(stack)
+        yield
+        stack.collector.stop()
+        stack.web.stop()
+
+
+@pytest.fixture
+def small_store(stack: Stack) -> Iterator[Path]:
+    """The folder of a store whose disk can be filled."""
+    stack.store.stop()
+    with small_disk(stack.folder / "store", STORE_BYTES):
+        stack.start_store()
+        yield stack.folder / "store"
+        stack.store.stop()
+
+
+@pytest.mark.usefixtures("small_spool")
+def test_while_the_spool_s_disk_is_full_senders_are_told_to_come_back_and_nothing_is_lost(
+    stack: Stack, tenant: Tenant, load: Load
+) -> None:
+    load.progress()
+    stack.store.stop()
+    eventually(lambda: all(load.answers(signal)[503] for signal in ("traces", "metrics", "logs")), 60)
+    stack.start_store()
+    load.progress()
+    is_once(stack, tenant, load.finish())
+    books_agree(stack, tenant, load)
+
+
+def test_while_the_store_s_disk_is_full_everything_goes_to_the_spool_and_nothing_is_lost(
+    stack: Stack, tenant: Tenant, small_store: Path, load: Load
+) -> None:
+    load.progress()
+    ballast = small_store / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(2**16))
+    eventually(stack.spooled, 60)
+    load.progress()
+    ballast.unlink()
+    load.progress()
+    is_once(stack, tenant, load.finish())
+    books_agree(stack, tenant, load)
