@@ -74,7 +74,7 @@ def counted(project_id: int) -> tuple[int, int]:
 
 def replay(batch: Batch, folder: Path) -> None:
     committer = Committer(SIGNALS["traces"], folder)
-    committer.store([batch], may_be_half_done=True)
+    committer.store([batch], begun_us=0)
     committer.close()
 
 

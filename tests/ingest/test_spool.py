@@ -8,6 +8,8 @@ from heliograph.ingest import spool as spools
 from heliograph.ingest.exports import Export
 from heliograph.ingest.spool import DEAD_LETTERS, Spool, SpoolFull, read_file
 
+NOW_US = 1_700_000_000_000_000
+
 
 def an_export(body: bytes = b"body", project_id: int = 1, signal: str = "traces") -> Export:
     return Export(signal, project_id, 90, "protobuf", "gzip", 1_700_000_000_000_000_000, body, items=1)
@@ -88,16 +90,16 @@ def bodies(batch: spools.ReplayBatch) -> list[bytes]:
 
 def test_groups_that_were_never_tried_are_replayed_together_by_signal_and_a_tried_one_alone(spool):
     for number in range(4):
-        spool.append([an_export(b"span %d" % number)], tried=number == 1)
-        spool.append([an_export(b"point %d" % number, signal="metrics")], tried=False)
+        spool.append([an_export(b"span %d" % number)], begun_us=7 if number == 1 else None)
+        spool.append([an_export(b"point %d" % number, signal="metrics")])
     batches = []
-    for batch in spool.batches():
-        batches.append((bodies(batch), batch.may_be_half_done))
+    for batch in spool.batches(lambda: NOW_US):
+        batches.append((bodies(batch), batch.begun_us))
         spool.remove(batch.groups)
     assert batches == [
-        ([b"span 1"], True),
-        ([b"span 0", b"span 2", b"span 3"], False),
-        ([b"point 0", b"point 1", b"point 2", b"point 3"], False),
+        ([b"span 1"], 7),
+        ([b"span 0", b"span 2", b"span 3"], None),
+        ([b"point 0", b"point 1", b"point 2", b"point 3"], None),
     ]
     assert not spool.files()
 
@@ -105,9 +107,9 @@ def test_groups_that_were_never_tried_are_replayed_together_by_signal_and_a_trie
 def test_a_batch_is_no_larger_than_a_group_commit(spool, monkeypatch):
     monkeypatch.setattr(spools, "BATCH_ITEMS", 2)
     for number in range(5):
-        spool.append([an_export(b"%d" % number)], tried=False)
+        spool.append([an_export(b"%d" % number)])
     sizes = []
-    for batch in spool.batches():
+    for batch in spool.batches(lambda: NOW_US):
         sizes.append(len(batch.groups))
         spool.remove(batch.groups)
     assert sizes == [2, 2, 1]
@@ -115,16 +117,16 @@ def test_a_batch_is_no_larger_than_a_group_commit(spool, monkeypatch):
 
 def test_a_replay_that_was_cut_off_is_repeated_with_the_same_groups_whatever_came_since(spool):
     for number in range(3):
-        spool.append([an_export(b"%d" % number)], tried=False)
-    assert bodies(next(spool.batches())) == [b"0", b"1", b"2"]
-    spool.append([an_export(b"3")], tried=False)
+        spool.append([an_export(b"%d" % number)])
+    assert bodies(next(spool.batches(lambda: NOW_US))) == [b"0", b"1", b"2"]
+    spool.append([an_export(b"3")])
     # A process that was killed while it wrote a plan leaves half of one.
     (spool.folder / f"{spools.PLAN}.draft").write_bytes(b"[")
-    again = Spool(spool.folder, spool.max_bytes).batches()
+    again = Spool(spool.folder, spool.max_bytes).batches(lambda: NOW_US)
     repeated = next(again)
-    assert (bodies(repeated), repeated.may_be_half_done) == ([b"0", b"1", b"2"], True)
+    assert (bodies(repeated), repeated.begun_us) == ([b"0", b"1", b"2"], NOW_US)
     # Killed once more, between the files that it removed.
     repeated.groups[0].path.unlink()
-    assert bodies(next(spool.batches())) == [b"1", b"2"]
+    assert bodies(next(spool.batches(lambda: NOW_US))) == [b"1", b"2"]
     spool.remove(repeated.groups)
     assert bodies(next(again)) == [b"3"]

@@ -24,7 +24,7 @@ def store_as(tmp_path) -> Iterator[Callable[..., None]]:
     """Return a function that stores exports as another process would have, without memory of earlier ones."""
     made: list[Committer] = []
 
-    def store(project_id: int, *exports: list[Span], may_be_half_done: bool = False) -> None:
+    def store(project_id: int, *exports: list[Span], begun_us: int | None = None) -> None:
         made.append(Committer(TRACES, tmp_path))
         group = [
             decode(
@@ -32,7 +32,7 @@ def store_as(tmp_path) -> Iterator[Callable[..., None]]:
             )
             for spans in exports
         ]
-        made[-1].store(group, may_be_half_done=may_be_half_done)
+        made[-1].store(group, begun_us=begun_us)
 
     yield store
     for each in made:
@@ -146,7 +146,7 @@ def test_an_export_that_is_sent_again_changes_nothing(store_as, project_id) -> N
     child, parent = [trace.span(3, 2, tokens=100)], [trace.span(1), trace.span(2, 1, tokens=100)]
     for export in (child, parent, child, parent):
         store_as(project_id, export)
-    store_as(project_id, parent, may_be_half_done=True)
+    store_as(project_id, parent, begun_us=0)
     assert trace.sums(project_id) == (100, 100)
 
 

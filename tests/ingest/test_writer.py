@@ -1,7 +1,6 @@
 """Group commit and replay, with the real store and without the protocols."""
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,6 +18,7 @@ from heliograph.ingest.refusals import Busy, NotStored
 from heliograph.ingest.replay import Replayer
 from heliograph.ingest.signals import TRACES
 from heliograph.ingest.spool import DEAD_LETTERS, Spool, read_file
+from heliograph.ingest.store_clock import store_time_us
 from heliograph.ingest.writer import Outcome, Writer
 from tests.conftest import StoreProcess
 from tests.ingest.senders import trace_request
@@ -163,19 +163,9 @@ def test_an_insert_that_was_left_half_done_is_completed_and_not_repeated(committ
         # TRUNCATE also forgets the tokens, so this is a table that the insert never reached.
         client.execute_unscoped(f"TRUNCATE TABLE {table}", tag="tests.half_done")
     assert stored(project_id) == (5, 0, 0)
-    committer().store([batch], may_be_half_done=True)
+    committer().store([batch], begun_us=0)
     assert stored(project_id) == (5, 5, 5)
-    committer().store([batch], may_be_half_done=True)
-    assert stored(project_id) == (5, 5, 5)
-
-
-@pytest.mark.usefixtures("own_store")
-def test_a_half_done_insert_is_known_where_the_store_s_clock_is_some_seconds_behind_ours(committer, project_id):
-    batch = a_batch(project_id, spans=5)
-    ahead = decode(dataclasses.replace(batch.export, received_ns=time.time_ns() + 5 * 10**9))
-    committer().store([ahead])
-    client.execute_unscoped("TRUNCATE TABLE traces", tag="tests.half_done")
-    committer().store([ahead], may_be_half_done=True)
+    committer().store([batch], begun_us=0)
     assert stored(project_id) == (5, 5, 5)
 
 
@@ -185,15 +175,14 @@ def test_an_insert_from_before_the_spooled_request_came_is_left_alone(committer,
     batch = a_batch(project_id, spans=5)
     committer().store([batch])
     client.execute_unscoped("TRUNCATE TABLE traces", tag="tests.left_alone")
-    retried = decode(dataclasses.replace(batch.export, received_ns=time.time_ns() + 60 * 10**9))
-    committer().store([retried], may_be_half_done=True)
+    committer().store([batch], begun_us=store_time_us() + 60 * 10**6)
     assert stored(project_id) == (5, 0, 5)
 
 
 def test_a_half_done_insert_whose_spans_came_again_meanwhile_is_not_doubled(committer, project_id):
     batch = a_batch(project_id, spans=5)
     committer().store([batch, a_batch(project_id, spans=3)])
-    committer().store([batch], may_be_half_done=True)
+    committer().store([batch], begun_us=0)
     assert stored(project_id) == (8, 8, 8)
 
 

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 # Exporters give up after 10 s by default: a store that hangs must be known before that, so that the spool can answer
 # them. An insert takes a few hundred milliseconds; one that is cut off here is completed at replay.
 COMMIT_SECONDS = 8.0
-# How far the store's clock may be behind ours. More would reach back to inserts whose tokens the store has forgotten.
-CLOCKS_DIFFER_NS = 10 * 10**9
+# How far the clocks of the store's replicas may differ. More would reach back to inserts whose tokens are forgotten.
+CLOCKS_DIFFER_US = 10 * 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,18 @@ class Committer:
         self._recent = duplicates.RecentKeys()
         self._texts = TextWriter()
 
-    def store(self, group: Sequence[Batch], *, may_be_half_done: bool = False) -> None:
+    def store(self, group: Sequence[Batch], *, begun_us: int | None = None) -> None:
         """Store all rows of a group that are not there yet.
 
-        `may_be_half_done` says that an insert of this very group was begun before. Raises `errors.StoreError`, and
-        then nothing of the group counts as stored.
+        `begun_us` is the store's time when an insert of this very group was begun before, which may be half done.
+        Raises `errors.StoreError`, and then nothing of the group counts as stored.
         """
         columns = merge(group)
         if columns:
             with client.answered_within(COMMIT_SECONDS):
-                self._store(group, columns, may_be_half_done)
+                self._store(group, columns, begun_us)
 
-    def _store(self, group: Sequence[Batch], columns: Columns, may_be_half_done: bool) -> None:
+    def _store(self, group: Sequence[Batch], columns: Columns, begun_us: int | None) -> None:
         if self.signal.table != "spans":
             client.insert(self.signal.table, columns)
             _store_scores(group)
@@ -86,11 +86,9 @@ class Committer:
         with self._locked():
             # Before the spans that refer to them: a crash in between leaves texts that nobody misses, and no gaps.
             self._texts.store(batch.texts for batch in group)
-            # What was tried for this group was tried after it had arrived; an older insert's token may be forgotten.
-            tried_after_ns = None
-            if may_be_half_done:
-                tried_after_ns = min(batch.export.received_ns for batch in group) - CLOCKS_DIFFER_NS
-            inserts = self._missing(columns, tried_after_ns)
+            # An insert from before was not of this group, and its token may be forgotten.
+            tried_after_us = None if begun_us is None else begun_us - CLOCKS_DIFFER_US
+            inserts = self._missing(columns, tried_after_us)
             for insert in inserts:
                 ready = None
                 if prepared is not None and insert.columns is columns:
@@ -129,7 +127,7 @@ class Committer:
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
 
-    def _missing(self, columns: Columns, tried_after_ns: int | None) -> list[Insert]:
+    def _missing(self, columns: Columns, tried_after_us: int | None) -> list[Insert]:
         """Return what is to be inserted: the rows that are new, and those of an earlier try that may be half done."""
         keys = list(map(duplicates.key_of, columns["project_id"], columns["trace_id"], columns["span_id"]))
         first_places = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
@@ -138,12 +136,12 @@ class Committer:
             first_places[key] == place and key not in stored and key not in self._recent
             for place, key in enumerate(keys)
         ]
-        if tried_after_ns is None:
+        if tried_after_us is None:
             new = _insert_of(columns, keys, is_new)
             usage_once.count_once(new.columns, stored)
             metrics.ingest_duplicates.add(len(keys) - len(new.keys))
             return [new] if new.keys else []
-        own = {key: us for key, us in stored.items() if key in first_places and us * 1_000 >= tried_after_ns}
+        own = {key: us for key, us in stored.items() if key in first_places and us >= tried_after_us}
         weeks = [duplicates.week_of(start) for start in columns["start_time"]]
         repeated = [
             _insert_of(columns, keys, wanted)

@@ -16,6 +16,7 @@ from heliograph.ingest.gate import StoreGate, is_away
 from heliograph.ingest.refusals import Busy, Refusal
 from heliograph.ingest.signals import SIGNALS
 from heliograph.ingest.spool import ReplayBatch, Spool, SpooledGroup
+from heliograph.ingest.store_clock import store_time_us
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Replayer:
 
     def _replay_all(self) -> None:
         self._spool.remove_drafts()
-        for batch in self._spool.batches():
+        for batch in self._spool.batches(store_time_us):
             self._replay(batch)
             if self._stopping.is_set():
                 return
@@ -74,8 +75,8 @@ class Replayer:
         """Store a batch and remove its files. Raises StoreError while the store is away, and then the files stay."""
         decoded = [each for group in batch.groups for each in self._decode(group)]
         if decoded:
-            self._store(decoded, batch.may_be_half_done)
-            self._store_derived(decoded)
+            self._store(decoded, batch.begun_us)
+            self._store_derived(decoded, batch.begun_us)
             metrics.ingest_replayed.add(len(decoded), {metrics.SIGNAL: decoded[0].export.signal})
         for group in batch.groups:
             if group.damage:
@@ -95,19 +96,19 @@ class Replayer:
                 self._set_aside(export, refusal.message, refusal.reason, export.items)
         return batches
 
-    def _store(self, batches: list[Batch], may_be_half_done: bool) -> None:
+    def _store(self, batches: list[Batch], begun_us: int | None) -> None:
         committer = self._committers[batches[0].export.signal]
         for batch in batches:
             blobs.keep(batch.export.project_id, batch.blobs_until, batch.blobs)
         try:
-            committer.store(batches, may_be_half_done=may_be_half_done)
+            committer.store(batches, begun_us=begun_us)
         except StoreError as error:
             if is_away(error):
                 raise
             if len(batches) > 1:
                 log.warning("the store refuses %d spooled requests, each is tried alone: %s", len(batches), error)
                 for batch in batches:
-                    self._store([batch], may_be_half_done)
+                    self._store([batch], begun_us)
                 return
             self._set_aside(batches[0].export, str(error), "refused_by_store", _items(batches[0]))
             return
@@ -118,10 +119,10 @@ class Replayer:
             left_out = max(_items(batch) - batch.decoded.accepted, 0)
             ledger.count(export.project_id, export.key_id, export.signal, "sampled", left_out)
 
-    def _store_derived(self, batches: list[Batch]) -> None:
+    def _store_derived(self, batches: list[Batch], begun_us: int | None) -> None:
         """Store the spans that the log records make, which waited in the spool with them."""
         for derived in (batch.derived for batch in batches if batch.derived and batch.derived.decoded.accepted):
-            self._store([derived], may_be_half_done=True)
+            self._store([derived], begun_us)
             count_derived(derived)
             export = derived.export
             ledger.count(export.project_id, export.key_id, export.signal, "spooled", derived.decoded.accepted)

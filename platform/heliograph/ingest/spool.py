@@ -7,7 +7,7 @@ there as a whole or not at all. A file is
     record = length of header (u32), length of body (u32), CRC-32 (u32), header, body
 
 with little-endian numbers, a JSON header, and the CRC over header and body. The first record is about the group
-(how many follow, and whether an insert of it was tried), each other one is a request with its body as it came. File
+(how many follow, and when an insert of it was begun), each other one is a request with its body as it came. File
 names sort in the order of arrival.
 
 Groups that were never tried are replayed many at a time (`batches`), or an hour's outage would take an hour to catch
@@ -24,7 +24,7 @@ import struct
 import time
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,8 +56,8 @@ class SpooledGroup:
     path: Path
     exports: list[Export]
     damage: str
-    # An insert of exactly this group may be half done.
-    tried: bool = True
+    # The store's time (µs) when an insert of exactly this group was begun, which may be half done; None for never.
+    begun_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class ReplayBatch:
     """Files of one signal that are stored together."""
 
     groups: list[SpooledGroup]
-    # An insert of exactly these rows was begun before, and how it ended is not known.
-    may_be_half_done: bool
+    # As of a group: of an insert of exactly these rows.
+    begun_us: int | None
 
 
 class Spool:
@@ -76,16 +76,16 @@ class Spool:
         self.folder = folder
         self.max_bytes = max_bytes
         self._numbers = itertools.count()
-        # Replayed alone before, for want of a plan.
-        self._alone: set[str] = set()
+        # Replayed alone before, for want of a plan, and when by the store's time.
+        self._alone: dict[str, int] = {}
         (folder / DEAD_LETTERS).mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def append(self, exports: Sequence[Export], *, tried: bool = True) -> None:
+    def append(self, exports: Sequence[Export], begun_us: int | None = None) -> None:
         """Write one group to the disk itself; when this returns, it survives kill -9 and loss of power.
 
-        `tried` says that an insert of this group was begun. Raises SpoolFull.
+        `begun_us` is the store's time when an insert of this group was begun. Raises SpoolFull.
         """
-        data = file_of(exports, tried=tried)
+        data = file_of(exports, begun_us)
         # Width 20 keeps the order of names the order of time; the process id keeps two processes apart.
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}{SUFFIX}"
         try:
@@ -111,21 +111,21 @@ class Spool:
         with os.scandir(self.folder) as entries:
             return sorted(Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX))
 
-    def batches(self) -> Iterator[ReplayBatch]:
+    def batches(self, store_time_us: Callable[[], int]) -> Iterator[ReplayBatch]:
         """Yield what waits, oldest first of each signal, as what is to be stored together.
 
         Each has to be removed, or the iteration ended, before the next is asked for. Call with the replay lock held.
         """
         planned = self._planned()
-        if planned:
-            yield ReplayBatch(planned, may_be_half_done=True)
+        if planned and planned.groups:
+            yield planned
         gathering: defaultdict[str, list[SpooledGroup]] = defaultdict(list)
         sizes: Counter[str] = Counter()
         items: Counter[str] = Counter()
         for path in self.files():
             group = read_file(path)
-            if group.tried or path.name in self._alone or group.damage or not group.exports:
-                yield ReplayBatch([group], may_be_half_done=True)
+            if group.begun_us is not None or path.name in self._alone or group.damage or not group.exports:
+                yield ReplayBatch([group], self._alone.get(path.name, group.begun_us))
                 continue
             signal = group.exports[0].signal
             items[signal] += sum(export.items for export in group.exports)
@@ -133,37 +133,38 @@ class Spool:
             gathering[signal].append(group)
             if items[signal] >= BATCH_ITEMS or sizes[signal] >= BATCH_BYTES:
                 del items[signal], sizes[signal]
-                yield from self._planned_now(gathering.pop(signal))
+                yield from self._planned_now(gathering.pop(signal), store_time_us())
         for groups in gathering.values():
-            yield from self._planned_now(groups)
+            yield from self._planned_now(groups, store_time_us())
 
-    def _planned(self) -> list[SpooledGroup]:
+    def _planned(self) -> ReplayBatch | None:
         try:
-            names = json.loads((self.folder / PLAN).read_bytes())
+            plan = json.loads((self.folder / PLAN).read_bytes())
         except FileNotFoundError:
-            return []
+            return None
         # Those that are gone were stored together with the others.
-        return [read_file(path) for name in names if (path := self.folder / name).exists()]
+        paths = [path for name in plan["names"] if (path := self.folder / name).exists()]
+        return ReplayBatch([read_file(path) for path in paths], plan["begun_us"])
 
-    def _planned_now(self, groups: list[SpooledGroup]) -> Iterator[ReplayBatch]:
-        plan = self.folder / PLAN
+    def _planned_now(self, groups: list[SpooledGroup], now_us: int) -> Iterator[ReplayBatch]:
+        plan = {"names": [group.path.name for group in groups], "begun_us": now_us}
         try:
             (self.folder / f"{PLAN}.draft").unlink(missing_ok=True)
-            write_durably(plan, json.dumps([group.path.name for group in groups]).encode())
+            write_durably(self.folder / PLAN, json.dumps(plan).encode())
         except OSError as error:
             # One after the other, as if each had been tried: that needs no plan, and makes room for the next one.
             log.warning("no room for a plan of what is replayed: %s", error)
             for group in groups:
-                self._alone.add(group.path.name)
-                yield ReplayBatch([group], may_be_half_done=True)
+                self._alone[group.path.name] = now_us
+                yield ReplayBatch([group], None)
         else:
-            yield ReplayBatch(groups, may_be_half_done=False)
+            yield ReplayBatch(groups, None)
 
     def remove(self, groups: Sequence[SpooledGroup]) -> None:
         """Forget what is stored. Lost power may bring it back; its spans are then found stored and dropped."""
         for group in groups:
             group.path.unlink(missing_ok=True)
-            self._alone.discard(group.path.name)
+            self._alone.pop(group.path.name, None)
         (self.folder / PLAN).unlink(missing_ok=True)
 
     def set_file_aside(self, path: Path, reason: str) -> None:
@@ -197,23 +198,23 @@ def read_file(path: Path) -> SpooledGroup:
     exports: list[Export] = []
     position = len(MAGIC)
     damage = ""
-    tried = True
+    begun_us = None
     try:
         if not data.startswith(MAGIC):
             raise ValueError("it does not begin as a spool file does")
         head, _, position = _read_record(data, position)
-        tried = head.get("tried", True)
+        begun_us = head.get("begun_us")
         while len(exports) < head["exports"]:
             header, body, position = _read_record(data, position)
             exports.append(Export(**header, body=body))
     except (struct.error, ValueError) as error:
         damage = f"damaged at byte {position}: {error}"
-    return SpooledGroup(path, exports, damage, tried)
+    return SpooledGroup(path, exports, damage, begun_us)
 
 
-def file_of(exports: Sequence[Export], *, tried: bool = True) -> bytes:
+def file_of(exports: Sequence[Export], begun_us: int | None = None) -> bytes:
     """Return a group as the bytes of a file."""
-    head = {"exports": len(exports), "tried": tried}
+    head = {"exports": len(exports), "begun_us": begun_us}
     return MAGIC + _record(head, b"") + b"".join(_record_of(export) for export in exports)
 
 

@@ -21,6 +21,7 @@ from heliograph.ingest.exports import Batch
 from heliograph.ingest.gate import StoreGate, is_away
 from heliograph.ingest.refusals import Busy, NotStored, Refusal
 from heliograph.ingest.spool import Spool, SpoolFull
+from heliograph.ingest.store_clock import store_time_us
 
 log = logging.getLogger(__name__)
 
@@ -141,12 +142,14 @@ class Writer:
             return self._keep_on_disk(group)
         if any(batch.lacks_blobs for batch in group):
             return self._commit_apart(group)
+        begun_us = None
         try:
+            begun_us = store_time_us()
             self._committer.store(group)
         except StoreError as error:
             if is_away(error):
                 self._gate.close(error)
-                return self._keep_on_disk(group, tried=True)
+                return self._keep_on_disk(group, begun_us)
             if len(group) > 1:
                 # One batch that the store refuses must not cost the others: each goes alone.
                 log.warning("the store refuses a group of %d requests, each is tried alone: %s", len(group), error)
@@ -165,10 +168,10 @@ class Writer:
         stored = iter(self.commit(others) if others else ())
         return [next(kept) if batch.lacks_blobs else next(stored) for batch in group]
 
-    def _keep_on_disk(self, group: Sequence[Batch], *, tried: bool = False) -> list[Result]:
+    def _keep_on_disk(self, group: Sequence[Batch], begun_us: int | None = None) -> list[Result]:
         exports = [replace(batch.export, items=batch.decoded.accepted) for batch in group]
         try:
-            self._spool.append(exports, tried=tried)
+            self._spool.append(exports, begun_us)
         except SpoolFull as error:
             return [Busy(f"The store is away and {error}.")] * len(group)
         metrics.ingest_spooled.add(len(group), {metrics.SIGNAL: self._committer.signal.name})
