@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.faults.load import INPUT_TOKENS, OUTPUT_TOKENS, PROTOBUF, Sent, logs, metrics, traces
+from tests.faults.load import INPUT_TOKENS, OUTPUT_TOKENS, POINTS, PROTOBUF, RECORDS, SPANS, Sent, logs, metrics, traces
 from tests.faults.once import is_balanced, is_once
 from tests.ingest.books import books
 from tests.ingest.stack import Stack, Tenant, eventually
@@ -75,9 +76,28 @@ def test_exports_that_are_retried_at_once_and_to_either_process_count_once(stack
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(lambda one: post(one[0], tenant, one[1]), posts))
     is_once(stack, tenant, sent)
-    for signal, items in (("traces", 60), ("metrics", 48), ("logs", 48)):
+    found = eventually(lambda: (now := books(stack, tenant))["requests"] == 24 and is_balanced(now) and now)
+    assert (found["accepted"], found["stored"], found["duplicates"]) == (240, 60, 180)
+
+
+def test_an_export_of_any_signal_that_is_retried_counts_once_in_the_books(stack: Stack, tenant: Tenant) -> None:
+    sent = Sent()
+    for signal, make, items in (("traces", traces, SPANS), ("metrics", metrics, POINTS), ("logs", logs, RECORDS)):
+        body, more = make("sender")
+        sent.add(more)
+        for _ in range(3):
+            post(f"{stack.http}/v1/{signal}", tenant, body)
         found = eventually(
-            lambda signal=signal: (now := books(stack, tenant, signal))["requests"] == 24 and is_balanced(now) and now
+            lambda signal=signal: (now := books(stack, tenant, signal))["requests"] == 3 and is_balanced(now) and now
         )
-        assert found["accepted"] == 4 * items
-        assert (found["stored"], found["duplicates"]) == (items, 3 * items)
+        assert (found["accepted"], found["stored"], found["duplicates"]) == (3 * items, items, 2 * items)
+    is_once(stack, tenant, sent)
+
+
+def test_log_records_without_a_time_are_new_each_time_they_come(stack: Stack, tenant: Tenant) -> None:
+    request = ExportLogsServiceRequest()
+    request.resource_logs.add().scope_logs.add().log_records.add().body.string_value = "tick"
+    for _ in range(3):
+        post(f"{stack.http}/v1/logs", tenant, request.SerializeToString())
+    sql = "SELECT count() FROM log_records FINAL WHERE project_id = %(p)s"
+    assert stack.query(sql, p=tenant.id) == [(3,)]

@@ -1,4 +1,4 @@
-"""Clocks that are wrong: of senders, and our own when it jumps. Nothing is lost or doubled, and the page Ingest says it."""
+"""Clocks that are wrong: of senders, and our own when it jumps. Nothing is lost or doubled, and the books say it."""
 
 import signal
 import time

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -75,9 +75,9 @@ def test_while_the_store_s_disk_is_full_everything_goes_to_the_spool_and_nothing
 ) -> None:
     load.progress()
     ballast = small_store / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(2**16))
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(2**16)):
+            pass
     eventually(stack.spooled, 60)
     load.progress()
     ballast.unlink()

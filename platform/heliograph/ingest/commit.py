@@ -68,18 +68,25 @@ class Committer:
         `begun_us` is the store's time when an insert of this very group was begun before, which may be half done.
         Raises `errors.StoreError`, and then nothing of the group counts as stored.
         """
-        columns = merge(group)
-        if columns:
-            with client.answered_within(COMMIT_SECONDS):
-                self._store(group, columns, begun_us)
+        with client.answered_within(COMMIT_SECONDS):
+            if self.signal.table != "spans":
+                self._store_replacing(group)
+            elif columns := merge(group):
+                self._store_spans(group, columns, begun_us)
 
-    def _store(self, group: Sequence[Batch], columns: Columns, begun_us: int | None) -> None:
-        if self.signal.table != "spans":
+    def _store_replacing(self, group: Sequence[Batch]) -> None:
+        """Store points or records: a row that is there already is replaced by itself."""
+        recent = duplicates.RECENT_BODIES[self.signal.name]
+        new = recent.new_of(group)
+        if columns := merge(new):
             client.insert(self.signal.table, columns)
-            _store_scores(group)
-            for batch in group:
-                self._count(batch, "stored", batch.decoded.accepted)
-            return
+        _store_scores(group)
+        recent.add(new)
+        are_new = set(map(id, new))
+        for batch in group:
+            self._count(batch, "stored" if id(batch) in are_new else "duplicates", batch.decoded.accepted)
+
+    def _store_spans(self, group: Sequence[Batch], columns: Columns, begun_us: int | None) -> None:
         columns["key_id"] = [batch.export.key_id for batch in group for _ in range(batch.decoded.accepted)]
         # Nearly always every row is new, so that the bytes are made before the lock is taken.
         prepared = prepare(columns)

@@ -1,10 +1,12 @@
 """Which spans are stored already: a retried export must not count twice, in the list or in the rollups."""
 
 import hashlib
+import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from heliograph.clickhouse import client
+from heliograph.ingest.exports import Batch
 
 # The latest spans of this process answer an immediate retry even where a replica of the store lags behind. A key takes
 # about 200 bytes with its place in the set, so two generations of this size take 40 MB.
@@ -59,6 +61,39 @@ class RecentKeys:
         self._new.update(keys)
         if len(self._new) >= RECENT_KEYS:
             self._old, self._new = self._new, set()
+
+
+class RecentBodies:
+    """Which exports of metrics and logs were stored lately: a retry must not count as stored once more.
+
+    Of this process alone: their rows replace themselves whoever stored them, and to look them up would read every
+    series. Safe in every thread; one for the writer and the replayer of a signal.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys = RecentKeys()
+
+    @staticmethod
+    def _key(batch: Batch) -> str:
+        # With the times of its rows: a record that states none takes the time of its arrival, and is another each time.
+        digest = hashlib.blake2b(batch.export.body, digest_size=16).hexdigest()
+        return f"{batch.export.project_id}:{digest}:{hash(tuple(batch.decoded.columns['time']))}"
+
+    def new_of(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Return the batches that were not stored lately and do not repeat one before them."""
+        with self._lock:
+            first = {key: batch for batch in reversed(batches) if (key := self._key(batch)) not in self._keys}
+        chosen = set(map(id, first.values()))
+        return [batch for batch in batches if id(batch) in chosen]
+
+    def add(self, batches: Iterable[Batch]) -> None:
+        """Remember batches that are stored."""
+        with self._lock:
+            self._keys.add(map(self._key, batches))
+
+
+RECENT_BODIES = {"metrics": RecentBodies(), "logs": RecentBodies()}
 
 
 def stored_spans(

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cache
 from typing import cast
 
 from django.conf import settings
@@ -9,6 +11,7 @@ from django.db import Error as DatabaseError
 
 from collectors.otlp import logs, traces
 from collectors.otlp.errors import Malformed
+from collectors.otlp.limits import Limits
 from collectors.semconv.evaluations import SentScore
 from heliograph.blobs.store import gone_on
 from heliograph.conventions.mapping import BUILT_IN, Mappings, ProjectMapping
@@ -115,15 +118,22 @@ def decode(export: Export, mapping: ProjectMapping = BUILT_IN, rules: ProjectRul
     return Batch(export, decoded, len(body), texts, decoded.blobs, sampled=sampled, redacted=redacted, scores=scores)
 
 
+@cache
+def _limits(retention_days: int) -> Limits:
+    """Nothing is taken that the store would remove at once: the sender shall hear of it."""
+    return replace(LIMITS, max_age=min(LIMITS.max_age, timedelta(days=retention_days)))
+
+
 def _decode(export: Export, body: bytes, mapping: ProjectMapping) -> Decoded:
     content_type = cast(ContentType, export.content_type)
+    limits = _limits(export.retention_days)
     if export.signal != "traces":
-        return SIGNALS[export.signal].decode(body, content_type=content_type, limits=LIMITS, now_ns=export.received_ns)
+        return SIGNALS[export.signal].decode(body, content_type=content_type, limits=limits, now_ns=export.received_ns)
     until = gone_on(export.received_ns, export.retention_days).isoformat()
     return traces.decode(
         body,
         content_type=content_type,
-        limits=LIMITS,
+        limits=limits,
         now_ns=export.received_ns,
         blobs_until=until,
         index=mapping.index,

@@ -32,11 +32,11 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came, unless it is yet more headers than anybody needs."""
-        if self._deadline is not None:
-            # One read is at most 256 KiB; a body that came with its headers is past them when it is parsed.
-            self._header_bytes += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._header_bytes > MAX_HEADER_BYTES:
+        if self._deadline is None:
+            return
+        self._header_bytes += len(data)
+        if self._header_bytes > MAX_HEADER_BYTES:
             self._stop_expecting()
             self.transport.write(_TOO_LARGE)
             self.transport.close()
@@ -49,6 +49,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Have them."""
         self._stop_expecting()
+        self._header_bytes = 0
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -61,7 +62,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.close)
 
     def _stop_expecting(self) -> None:
-        self._header_bytes = 0
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

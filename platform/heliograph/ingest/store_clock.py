@@ -10,6 +10,9 @@ from heliograph.clickhouse import client
 
 # Clocks drift by milliseconds in that time; what remains are corrections of the store's own clock.
 ASK_SECONDS = 60.0
+# Requests wait meanwhile, and exporters give up after 10 s.
+ANSWER_SECONDS = 5.0
+_NOW = "SELECT toUnixTimestamp64Micro(now64(6)) AS us"
 
 _lock = threading.Lock()
 # The store's time in µs since the epoch, and ours by time.monotonic() right after.
@@ -22,6 +25,7 @@ def store_time_us() -> int:
     with _lock:
         known = _known
         if known is None or time.monotonic() - known[1] > ASK_SECONDS:
-            [row] = client.execute_unscoped("SELECT toUnixTimestamp64Micro(now64(6)) AS us", tag="ingest.store_time")
+            with client.answered_within(ANSWER_SECONDS):
+                [row] = client.execute_unscoped(_NOW, tag="ingest.store_time")
             known = _known = (row["us"], time.monotonic())
     return known[0] + int((time.monotonic() - known[1]) * 1e6)
