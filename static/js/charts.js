@@ -104,6 +104,25 @@ function options(chart) {
   };
 }
 
+// A lane has no axes of its own: it stands under the waterfall's, with its name on the left and its highest value on the right.
+function laneOptions(chart, isWide) {
+  const full = options({ ...chart, window_ms: isWide ? chart.window_ms : null });
+  const times = chart.times_ms;
+  const ends = isWide ? [Math.min(times[0], chart.range_ms[0]), Math.max(times[times.length - 1], chart.range_ms[1])] : chart.range_ms;
+  return {
+    ...full,
+    legend: undefined,
+    grid: { left: 0, right: 0, top: 4, bottom: 4 },
+    tooltip: { ...full.tooltip, confine: false, appendTo: "body" },
+    xAxis: { ...full.xAxis, type: "value", min: ends[0], max: ends[1], show: false, axisPointer: { label: { formatter: ({ value }) => new Date(value).toLocaleTimeString() } } },
+    yAxis: { ...full.yAxis, show: true, axisLine: { show: false }, axisTick: { show: false }, axisLabel: { show: false }, splitNumber: 1, interval: undefined },
+  };
+}
+
+function optionsOf(figure, chart) {
+  return "lane" in figure.dataset ? laneOptions(chart, "wide" in figure.dataset) : options(chart);
+}
+
 function table(chart) {
   const names = chart.series.flatMap((one) => (one.low.length ? [one.name, `${one.name} low`, `${one.name} high`] : [one.name]));
   const rows = chart.times_ms.map((time, at) => [
@@ -191,7 +210,7 @@ function drawAll(scope) {
     const chart = JSON.parse(source.textContent);
     const instance = echarts.init(figure.querySelector(".canvas"));
     instance.group = "page";
-    instance.setOption(options(chart));
+    instance.setOption(optionsOf(figure, chart));
     if (chart.can_narrow) narrowByDragging(instance, figure.querySelector(".canvas"), chart);
     DRAWN.set(figure, { chart, instance });
   }
@@ -201,6 +220,7 @@ function drawAll(scope) {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-chart-action]");
   if (!button) return;
+  if (button.dataset.chartAction === "wide") return widen(button);
   const figure = button.closest("figure");
   const { chart } = DRAWN.get(figure);
   if (button.dataset.chartAction === "table") toggleTable(figure, chart);
@@ -210,11 +230,26 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// Lanes show the trace's own time, or half a minute more on both sides with that time shaded.
+function widen(button) {
+  const isWide = button.getAttribute("aria-pressed") !== "true";
+  button.setAttribute("aria-pressed", String(isWide));
+  for (const figure of button.closest(".gpu-strip").querySelectorAll("[data-lane]")) {
+    figure.toggleAttribute("data-wide", isWide);
+    const { chart, instance } = DRAWN.get(figure);
+    instance.setOption(laneOptions(chart, isWide), true);
+  }
+}
+
 function redraw() {
-  for (const { chart, instance } of DRAWN.values()) instance.setOption(options(chart), true);
+  for (const [figure, { chart, instance }] of DRAWN) instance.setOption(optionsOf(figure, chart), true);
 }
 
 addEventListener("resize", () => DRAWN.forEach(({ instance }) => instance.resize()));
 document.addEventListener("themechange", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 document.addEventListener("DOMContentLoaded", () => drawAll(document));
+// A fragment that comes later brings charts of its own.
+document.addEventListener("htmx:load", ({ target }) => {
+  if (window.echarts && target !== document.body) drawAll(target.parentElement || document);
+});

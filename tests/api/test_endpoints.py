@@ -338,6 +338,11 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
     assert set(schema["paths"]) == {
         "/api/v1/traces",
         "/api/v1/traces/{trace_id}",
+        "/api/v1/traces/{trace_id}/where",
+        "/api/v1/attribution",
+        "/api/v1/attribution/policy",
+        "/api/v1/gpu-prices",
+        "/api/v1/gpu-prices/{price_id}",
         "/api/v1/traces/{trace_id}/spans/{span_id}",
         "/api/v1/blobs/{until}/{digest}",
         "/api/v1/adapters",

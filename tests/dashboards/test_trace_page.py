@@ -11,9 +11,9 @@ from django.urls import reverse
 from collectors.semconv.evaluations import SentScore
 from heliograph.accounts.models import Project
 from heliograph.dashboards.trace import MAX_ROWS
-from heliograph.query import gpu, sent_scores
+from heliograph.query import sent_scores
 from heliograph.query.scores import Score, write_scores
-from tests.query.rows import SECOND, at, llm, new_trace_id, point, span, store_rows, store_spans
+from tests.query.rows import SECOND, at, llm, new_trace_id, span, store_rows, store_spans
 from tests.query.test_log_events import exchange
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -183,41 +183,6 @@ def test_the_head_names_a_few_scores_and_counts_the_others(reader: Client, proje
     answer = reader.get(path(project, row["trace_id"]))
     assert len(answer.context["trace_scores"]) == 8
     assert b"12</span> more scores" in answer.content
-
-
-@pytest.mark.parametrize(
-    ("fields", "join", "drawn"),
-    [
-        ({"gpu_uuids": ["GPU-1"]}, "gpu_uuid", 1),
-        ({"host": "node-1"}, "host", 2),
-        ({"host": "elsewhere"}, "none", 0),
-        ({}, "none", 0),
-    ],
-)
-def test_the_gpus_of_a_trace_are_those_that_it_or_its_host_names(
-    reader: Client, project: Project, fields: dict[str, Any], join: str, drawn: int
-) -> None:
-    row = store_call(project, **fields)
-    points = [
-        point(gpu.UTILIZATION, seconds, 0.5, host="node-1", gpu_uuid=uuid, series=number)
-        for number, uuid in enumerate(("GPU-1", "GPU-2"))
-        for seconds in (0, 5)
-    ]
-    store_rows(project.pk, "metric_points", points)
-    answer = reader.get(path(project, row["trace_id"]))
-    charts = answer.context["gpu_charts"]
-    assert answer.context["gpus"].join == join
-    assert sum(len(chart.series) for chart in charts) == drawn
-    assert answer.context["gpus"].reason in answer.content.decode().replace("&#x27;", "'")
-
-
-def test_a_hostile_gpu_name_cannot_end_the_chart_data(reader: Client, project: Project) -> None:
-    row = store_call(project, gpu_uuids=["</script><script>"])
-    given = point(gpu.UTILIZATION, 1, 0.5, host=HOSTILE, gpu_uuid="</script><script>")
-    store_rows(project.pk, "metric_points", [given])
-    answer = reader.get(path(project, row["trace_id"]))
-    assert len(answer.context["gpu_charts"]) == 1
-    assert "</script><script>" not in answer.content.decode().replace("</script><script src=", "")
 
 
 def test_messages_and_scores_that_came_as_log_records_stand_on_the_span_s_page_and_in_the_api(

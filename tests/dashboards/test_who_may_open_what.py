@@ -11,7 +11,7 @@ from django.urls import URLPattern, reverse
 from django.utils import timezone
 
 from collectors.semconv.rules import Rule
-from heliograph.accounts.models import ApiKey, Membership, Organization, Project, TokenPrice
+from heliograph.accounts.models import ApiKey, GpuPrice, Membership, Organization, Project, TokenPrice
 from heliograph.blobs import store
 from heliograph.conventions import rulesets
 from heliograph.conventions.models import Reapplication
@@ -22,7 +22,7 @@ from heliograph.ingest.exports import Export
 from heliograph.rules.models import RedactionRule
 from tests.dashboards.conftest import Signed
 from tests.ingest.senders import trace_request
-from tests.query.rows import new_trace_id, point, span, store_rows, store_spans
+from tests.query.rows import llm, new_trace_id, point, store_rows, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
 OPEN = {"home", "login", "login-link", "logout"}
@@ -37,7 +37,9 @@ CHANGING = {
     "settings-conventions-remove",
     "settings-conventions-save",
     "settings-conventions-switch",
+    "settings-create-gpu-price",
     "settings-create-key",
+    "settings-delete-gpu-price",
     "settings-prices-apply",
     "settings-prices-remove",
     "settings-prices-save",
@@ -47,6 +49,7 @@ CHANGING = {
     "settings-redaction-switch",
     "settings-redaction-trial",
     "settings-revoke-key",
+    "settings-weights",
 }
 # What changes something that binds everybody, and so is for owners alone.
 OWNING = {"settings-key-limits", "settings-limits"}
@@ -76,7 +79,7 @@ def dead_letter(project: Project) -> str:
 @pytest.fixture
 def addresses(project: Project) -> dict[str, str]:
     """The address of every page of the project, each to something that exists."""
-    row = span(new_trace_id(), 1)
+    row = llm(new_trace_id(), 1, parent_span_id="")
     store_spans(project.pk, row)
     # A GPU and an engine on a host without a name, which the address of its page then need not name.
     rows = [point("hw.gpu.memory.usage", 1, 1.0, gpu_uuid="GPU-1"), point("vllm:num_requests_running", 1, 1.0)]
@@ -88,9 +91,13 @@ def addresses(project: Project) -> dict[str, str]:
     redactions = [RedactionRule.objects.create(project=project, name=f"rule {number}").pk for number in range(2)]
     now = timezone.now()
     job = Reapplication.objects.create(project=project, revision=1, start=now, end=now, cursor=now)
+    gpu_price = GpuPrice.objects.create(project=project, valid_from="2026-01-01T00:00Z", usd_per_gpu_hour=1)
     extra: dict[str, list[object]] = {
         "settings-prices-remove": [price.pk],
         "trace": [row["trace_id"]],
+        "trace-where": [row["trace_id"]],
+        "trace-span-where": [row["trace_id"], row["span_id"]],
+        "settings-delete-gpu-price": [gpu_price.pk],
         "blob": ["2099-01-05", kept_blob(project)],
         "trace-span": [row["trace_id"], row["span_id"]],
         "trace-evidence": [row["trace_id"], row["span_id"]],
@@ -164,7 +171,7 @@ def test_owners_and_editors_may_open_and_change(addresses: dict[str, str], signe
         [
             *("settings-prices-apply", "settings-prices-remove"),
             *("settings-revoke-key", "ingest-letter-delete", "ingest-letter-replay", "settings-conventions-cancel"),
-            *("settings-conventions-remove", "settings-conventions-switch"),
+            *("settings-conventions-remove", "settings-conventions-switch", "settings-delete-gpu-price"),
             *("settings-redaction-move", "settings-redaction-remove", "settings-redaction-switch"),
         ],
         302,

@@ -9,10 +9,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from collectors.otlp import metrics, traces
 from collectors.otlp.limits import Limits
-from heliograph.accounts.models import Project
+from heliograph.accounts.models import AttributionPolicy, Project
 from heliograph.clickhouse import client
 from heliograph.evals import attribution as job
-from heliograph.query import attribution, attribution_windows, placement
+from heliograph.query import attribution, attribution_totals, attribution_windows, placement
+from heliograph.query import traces as traces_query
 from heliograph.query.attribution import Attribution, Price
 from heliograph.query.filters import TimeRange, to_ns
 from tests.collectors.build import pairs, request, span
@@ -22,6 +23,7 @@ SECOND = 10**9
 START = (datetime.now(UTC) - timedelta(minutes=40)).replace(second=0, microsecond=0)
 HOUR = TimeRange(START - timedelta(minutes=5), START + timedelta(minutes=10))
 CLIENT, SERVER, LATE = 1, 2, 3
+H100 = "NVIDIA H100 80GB HBM3"
 
 
 def at(seconds: float) -> int:
@@ -44,7 +46,7 @@ def send_gpu(project_id: int, minutes: int = 3, watts: float = 300.0) -> None:
     """What the agent sends of one GPU: its energy each second, and each ten seconds the worker of process 100."""
     export = ExportMetricsServiceRequest()
     resource = export.resource_metrics.add()
-    identity = {"host.name": "node-1", "hw.id": "GPU-0", "gpu.index": 0, "hw.type": "gpu"}
+    identity = {"host.name": "node-1", "hw.id": "GPU-0", "gpu.index": 0, "hw.type": "gpu", "hw.name": H100}
     resource.resource.attributes.extend(pairs(identity))
     scope = resource.scope_metrics.add()
     energy = scope.metrics.add(name="hw.energy", unit="J").sum
@@ -217,6 +219,44 @@ def test_a_price_holds_from_its_time_on_and_what_has_none_is_counted(world: Proj
     assert later.groups[0].gpu is not None
     assert (later.groups[0].gpu.usd, later.groups[0].gpu.unpriced_gpu_seconds) == (None, pytest.approx(19))
     assert later.total.unpriced_gpu_seconds == pytest.approx(60)
+
+
+def test_a_price_of_the_gpus_model_goes_before_one_for_every_model(world: Project) -> None:
+    run(world)
+    general = Price(valid_from=START - timedelta(days=1), usd_per_gpu_hour=Decimal("3.6"))
+    own = Price(valid_from=START - timedelta(days=2), usd_per_gpu_hour=Decimal("7.2"), gpu_name=H100)
+    other = Price(valid_from=START, usd_per_gpu_hour=Decimal(100), gpu_name="NVIDIA L4")
+    expected = {(general,): "0.019", (general, own): "0.038", (other,): None, (general, other): "0.019"}
+    for prices, usd in expected.items():
+        cost = by(world, "user", *prices).groups[0].gpu
+        assert cost is not None
+        assert cost.usd == (None if usd is None else pytest.approx(Decimal(usd)))
+
+
+def test_a_traces_cost_and_the_cost_over_time_are_the_requests_and_not_the_idle_time(world: Project) -> None:
+    run(world)
+    price = Price(valid_from=START - timedelta(days=1), usd_per_gpu_hour=Decimal("3.6"))
+    trace_id = placement.client.query(
+        world.pk, "SELECT any(trace_id) AS id FROM spans WHERE project_id = %(project_id)s", tag="test"
+    )[0]["id"]
+    (row,) = traces_query.summaries(world.pk, [trace_id]).values()
+    (cost,) = attribution_totals.of_traces(world.pk, [row], [price]).values()
+    assert (cost.usd, cost.requests) == (pytest.approx(Decimal("0.019")), 1)
+    assert attribution_totals.of_traces(world.pk + 1, [row], [price]) == {}
+    for narrowed in ({}, {"model": ("my-llama",)}, {"service": ("vllm",)}):
+        found = attribution_totals.over_time(world.pk, HOUR, [price], 60, **narrowed)
+        assert {(start - int(START.timestamp())): round(cost.gpu_seconds, 3) for start, cost in found.items()} == {
+            0: 19
+        }
+        assert sum(each.usd or 0 for each in found.values()) == pytest.approx(Decimal("0.019"))
+        assert attribution_totals.over_time(world.pk + 1, HOUR, [price], 60, **narrowed) == {}
+    assert attribution_totals.over_time(world.pk, HOUR, [price], 60, model=("another",)) == {}
+
+
+def test_a_projects_own_weights_are_used_and_kept_with_the_minutes(world: Project) -> None:
+    AttributionPolicy.objects.create(project=world, prefill=1, decode=1, per="second")
+    run(world)
+    assert by(world, "user").weights == ("prefill 1 : decode 1 per second",)
 
 
 def test_a_call_that_is_joined_to_no_gpu_is_counted_with_its_reason_and_gets_nothing(project: Project) -> None:

@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from collectors.otlp import metrics, traces
 from collectors.otlp.limits import Limits
 from heliograph.clickhouse import client
+from heliograph.query import attribution_windows
 from heliograph.query.filters import to_ns
 from tests.collectors.build import pairs, request, span
 
@@ -112,6 +113,12 @@ class World:
         preempted = ((s, self.preempted_per_second * min(max(s, 0), self.until)) for s in self._seconds())
         _counter(scope, "vllm:num_preemptions_total", "1", {"model_name": "my-llama"}, preempted)
         send_metrics(self.project_id, export)
+
+
+def share_out(project_id: int) -> None:
+    """Do what the job does with the GPU time of the hour before the judged call and of the minutes after it."""
+    start_s = int((START - timedelta(hours=1)).timestamp())
+    attribution_windows.attribute(project_id, start_s, 65, retention_days=90, tenant_key="tenant.id")
 
 
 def new_trace() -> bytes:

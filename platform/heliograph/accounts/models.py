@@ -139,12 +139,15 @@ class ApiKey(IngestLimits):
 
 
 class GpuPrice(models.Model):
-    """What a GPU of a project costs from a moment on, until the next price. A project without one has unknown costs."""
+    """What a model of GPU costs a project from a moment on, until its next price; without one its cost is unknown."""
 
     # Prices change some times a year.
     MOST = 200
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="gpu_prices")
+    gpu_name = models.CharField(
+        max_length=120, blank=True, default="", help_text="As the agent names it; empty for every other model."
+    )
     valid_from = models.DateTimeField()
     usd_per_gpu_hour = models.DecimalField(max_digits=12, decimal_places=6)
     usd_per_kwh = models.DecimalField(
@@ -155,7 +158,9 @@ class GpuPrice(models.Model):
 
     class Meta:
         ordering = ["-valid_from"]
-        constraints = [models.UniqueConstraint(fields=["project", "valid_from"], name="one_gpu_price_at_a_time")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "gpu_name", "valid_from"], name="one_gpu_price_at_a_time")
+        ]
 
     def __str__(self) -> str:
         return f"{self.usd_per_gpu_hour} USD per GPU-hour from {self.valid_from:%Y-%m-%d %H:%M}"
@@ -191,3 +196,19 @@ class TokenPrice(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} in {self.project}"
+
+
+class AttributionPolicy(models.Model):
+    """By which weights a project's GPUs are shared out over its requests; a project without one has the default."""
+
+    # A thousand to one is beyond any two phases of one engine, and sums stay exact.
+    LEAST, MOST = 0.01, 1_000.0
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, related_name="attribution_policy")
+    prefill = models.FloatField(help_text="Weight of the prompt.")
+    decode = models.FloatField(help_text="Weight of the answer.")
+    per = models.CharField(max_length=8, choices=[("second", "second of it"), ("token", "token of it")])
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"prefill {self.prefill:g} : decode {self.decode:g} per {self.per}"

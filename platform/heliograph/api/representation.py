@@ -16,6 +16,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from heliograph.query.attribution import Cost
 from heliograph.query.filters import from_ns
 from heliograph.query.messages import Document, Message
 from heliograph.query.metrics import MetricResult
@@ -83,7 +84,20 @@ def _field(hint: Any, **options: Any) -> serializers.Field[Any, Any, Any, Any]:
     return _SIMPLE.get(hint, serializers.CharField)(**options)
 
 
-TraceSummary = serializer_of(TraceRow)
+class TraceSummary(serializer_of(TraceRow)):  # type: ignore[misc]  # the base is made from the dataclass
+    """A trace's summary; `cost` is by list prices, `gpu_share` the estimated share of the project's own GPUs."""
+
+    gpu_share = serializers.SerializerMethodField(
+        help_text="Estimate; null where no call ran on a known GPU, or it is not worked out yet."
+    )
+
+    @extend_schema_field(serializer_of(Cost)(allow_null=True))
+    def get_gpu_share(self, row: TraceRow) -> dict[str, Any] | None:
+        """Return the share that the view looked up for all traces of its answer."""
+        cost = self.context.get("gpu_shares", {}).get(row.trace_id)
+        return serializer_of(Cost)(cost).data if cost is not None else None
+
+
 SpanSummary = serializer_of(SpanRow)
 ScoreOut = serializer_of(Score)
 MetricOut = serializer_of(MetricResult)

@@ -3,12 +3,17 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import adapters, conventions, gpus, hardware, ingest, prices, redaction, views
+from heliograph.api import adapters, attribution, conventions, gpus, hardware, ingest, prices, redaction, views
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
     path("v1/traces", views.TracesView.as_view(), name="api-traces"),
     path("v1/traces/<str:trace_id>", views.TraceView.as_view(), name="api-trace"),
+    path("v1/traces/<str:trace_id>/where", attribution.WhereView.as_view(), name="api-trace-where"),
+    path("v1/attribution", attribution.AttributionView.as_view(), name="api-attribution"),
+    path("v1/attribution/policy", attribution.PolicyView.as_view(), name="api-attribution-policy"),
+    path("v1/gpu-prices", attribution.GpuPricesView.as_view(), name="api-gpu-prices"),
+    path("v1/gpu-prices/<int:price_id>", attribution.GpuPriceView.as_view(), name="api-gpu-price"),
     path("v1/traces/<str:trace_id>/spans/<str:span_id>", views.SpanView.as_view(), name="api-span"),
     path(
         "v1/traces/<str:trace_id>/spans/<str:span_id>/mapping",

@@ -1,6 +1,7 @@
 """The endpoints: each reads its parameters, asks one question and answers."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import FileResponse
@@ -25,8 +26,9 @@ from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.api.representation import MetricOut, ScorePage, SpanOut, SpanPage, TraceOut, TracePage
 from heliograph.blobs import serve
 from heliograph.blobs.store import BlobsAwayError
-from heliograph.query import metrics, scores, spans, traces
+from heliograph.query import attribution_totals, metrics, scores, spans, traces
 from heliograph.query.filters import to_ns
+from heliograph.query.prices import gpu_prices
 from heliograph.query.scores import Score
 
 
@@ -44,6 +46,12 @@ def _project(request: Request) -> Project:
     return request.auth
 
 
+def _shares(request: Request, rows: Sequence[traces.TraceRow]) -> dict[str, Any]:
+    """Return the traces' shares of GPUs, for their serializers."""
+    project_id = _project(request).pk
+    return {"gpu_shares": attribution_totals.of_traces(project_id, rows, gpu_prices(project_id))}
+
+
 class TracesView(APIView):
     """Traces of a project."""
 
@@ -57,7 +65,7 @@ class TracesView(APIView):
             cursor=given.validated_data.get("cursor"),
             limit=given.validated_data["limit"],
         )
-        return Response(TracePage(page).data)
+        return Response(TracePage(page, context=_shares(request, page.items)).data)
 
 
 class TraceView(APIView):
@@ -72,7 +80,7 @@ class TraceView(APIView):
             raise NotFound("The project has no such trace.")
         found = scores.of_trace(project.pk, trace_id)
         body = {"summary": trace.summary, "spans": trace.spans, "is_cut": trace.is_cut, "scores": found}
-        return Response(TraceOut(body).data)
+        return Response(TraceOut(body, context=_shares(request, [trace.summary])).data)
 
 
 class SpanView(APIView):

@@ -48,8 +48,8 @@ class Chart:
     series: Sequence[Series]
     kind: Literal["line", "bar"] = "line"
     empty: str = "Nothing was measured in this time range."
-    window_ms: tuple[int, int] | None = None
-    range_ms: tuple[int, int] | None = None
+    window_ms: tuple[float, float] | None = None
+    range_ms: tuple[float, float] | None = None
     can_narrow: bool = False
     maximum: float | None = None
     marks: Sequence[Mark] = ()
@@ -60,6 +60,18 @@ class Chart:
     def is_empty(self) -> bool:
         """Whether there is not one value to draw."""
         return all(value is None for series in self.series for value in series.values)
+
+    @property
+    def highest(self) -> Value:
+        """The highest value inside the range, of any series; None where there is none."""
+        first, last = self.range_ms or (-float("inf"), float("inf"))
+        inside = [
+            value
+            for series in self.series
+            for at, value in zip(self.times_ms, series.values, strict=True)
+            if value is not None and first <= at <= last
+        ]
+        return max(inside, default=None)
 
     @property
     def script_id(self) -> str:

@@ -13,6 +13,7 @@ PAGES = (
     ("overview", "Overview", "overview"),
     ("traces", "Traces", "traces"),
     ("gpus", "GPUs", "gpu"),
+    ("attribution", "Costs", "costs"),
     ("evaluations", "Evaluations", "evaluations"),
     ("ingest", "Ingest", "ingest"),
     ("settings", "Settings", "settings"),

@@ -10,6 +10,7 @@ from heliograph.accounts.models import Project
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import Chart, Series, Value, over_range
 from heliograph.dashboards.failures import explained
+from heliograph.dashboards.money import Money, OwnCosts, money, own_costs
 from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
 from heliograph.query import overview, scores
@@ -31,7 +32,7 @@ class Tile:
     unit: Literal["count", "ns", "usd", "share"]
     change: float | None
     up_is: Literal["good", "bad", "neutral"]
-    note: str = ""
+    money: Money | None = None
 
     @property
     def verdict(self) -> str:
@@ -52,14 +53,15 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     totals = overview.summary(project.pk, rollup)
     given = replace(ScoreFilter(range=chosen.range, name="groundedness"), **of_spans)
     points = overview.series(project.pk, rollup)
+    own = own_costs(project.pk, rollup, points)
     context = {
         "project": project,
         "chosen": chosen,
         "error": chosen.error,
         "is_empty": not totals.current.requests and not totals.current.llm_calls,
-        "tiles": _tiles(totals),
+        "tiles": _tiles(totals, own),
         "unpriced": totals.current.unpriced_count,
-        "charts": over_range([*_charts(points), _score_chart(project, given)], chosen.range),
+        "charts": over_range([*_charts(points, own), _score_chart(project, given)], chosen.range),
         "services": overview.breakdown(project.pk, rollup, "service", limit=10),
         "models": overview.breakdown(project.pk, rollup, "model", limit=10),
         "adapters": overview.breakdown(project.pk, rollup, "adapter", limit=10),
@@ -69,10 +71,12 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     return render(request, "dashboards/overview.html", context)
 
 
-def _tiles(totals: Summary) -> list[Tile]:
+def _tiles(totals: Summary, own: OwnCosts) -> list[Tile]:
     now = totals.current
     change = totals.change
-    cost_note = f"at least: {now.unpriced_count:,} calls have no price" if now.unpriced_count else ""
+    cost = money(now.known_cost, now.unpriced_count, own.total)
+    before = money(totals.previous.known_cost, totals.previous.unpriced_count, own.before).usd
+    cost_change = float(cost.usd / before) - 1 if cost.usd is not None and before else None
     return [
         Tile("Requests", now.requests, "count", change("requests"), "neutral"),
         Tile("Error rate", now.error_rate, "share", change("error_rate"), "bad"),
@@ -82,11 +86,11 @@ def _tiles(totals: Summary) -> list[Tile]:
         Tile("Model calls", now.llm_calls, "count", change("llm_calls"), "neutral"),
         Tile("Tokens in", now.input_tokens, "count", change("input_tokens"), "neutral"),
         Tile("Tokens out", now.output_tokens, "count", change("output_tokens"), "neutral"),
-        Tile("Cost", _float(now.known_cost), "usd", change("cost"), "bad", cost_note),
+        Tile("Cost", _float(cost.usd), "usd", cost_change, "bad", cost),
     ]
 
 
-def _charts(points: list[Point]) -> list[Chart]:
+def _charts(points: list[Point], own: OwnCosts) -> list[Chart]:
     times = [point.start_s * 1000 for point in points]
     every = [point.measures for point in points]
     return [
@@ -134,7 +138,7 @@ def _charts(points: list[Point]) -> list[Chart]:
             ],
             kind="bar",
         ),
-        Chart("cost", "What did it cost?", "usd", times, [Series("cost", [_cost(row) for row in every])], kind="bar"),
+        Chart("cost", "What did it cost?", "usd", times, _cost_series(points, own), kind="bar"),
     ]
 
 
@@ -156,6 +160,14 @@ def _score_chart(project: Project, given: ScoreFilter) -> Chart:
         empty="No answer with documents was judged in this time range. The evaluator looks every half minute.",
         maximum=1.0,
     )
+
+
+def _cost_series(points: list[Point], own: OwnCosts) -> list[Series]:
+    listed = Series("list prices" if own.by_start else "cost", [_cost(point.measures) for point in points])
+    if not own.by_start:
+        return [listed]
+    shares = [own.by_start.get(point.start_s) for point in points]
+    return [listed, Series("own GPUs (estimate)", [_float(each.usd) if each else None for each in shares], "light")]
 
 
 def _cost(row: Measures) -> Value:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 
 from heliograph.accounts.models import ApiKey, Project, User
 from heliograph.dashboards.access import editor_page, may_edit, project_page
+from heliograph.dashboards.gpu_prices import prices_context
 from heliograph.dashboards.ingest_limits import limits_context
 
 # More keys than this in one project is a mistake or an attack.
@@ -86,6 +87,7 @@ def _page(
         "new_key": new_key,
         **sending_context(project),
         **limits_context(request, project),
+        **prices_context(project),
     }
     return render(request, "dashboards/settings.html", context, status=status)
 

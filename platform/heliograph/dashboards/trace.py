@@ -1,4 +1,4 @@
-"""One trace: its waterfall, the chosen span beside it, and the GPUs that served it under the same axis."""
+"""One trace: its waterfall and the chosen span beside it. Where it ran comes by itself (`where`)."""
 
 import json
 from dataclasses import dataclass
@@ -8,14 +8,17 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from heliograph.accounts.models import Project
-from heliograph.dashboards import gpu_strip
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.conversation import Conversation
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.grounding import sentences, sentences_with_evidence
+from heliograph.dashboards.money import money
 from heliograph.dashboards.waterfall import Row, rows
-from heliograph.query import gpu, scores
+from heliograph.query import attribution_totals, scores
+from heliograph.query.placement import MODEL_KINDS
+from heliograph.query.prices import gpu_prices
 from heliograph.query.spans import SpanDetail, SpanRow, get_span
+from heliograph.query.timing import Split, TimedCall, split
 from heliograph.query.traces import Trace, get_trace
 from heliograph.remap.inspect import mapping_of
 
@@ -36,15 +39,14 @@ def show(request: HttpRequest, project: Project, trace_id: str) -> HttpResponse:
         return render(request, "dashboards/trace_missing.html", context, status=404)
     waterfall = rows(trace.spans, trace.summary.start_ns, trace.summary.end_ns)
     given = scores.of_trace(project.pk, trace.summary.trace_id)
-    gpus = gpu.of_trace(project.pk, trace.summary)
+    own = attribution_totals.of_traces(project.pk, [trace.summary], gpu_prices(project.pk))
     context = {
         "project": project,
         "trace": trace,
         "summary": trace.summary,
         "rows": waterfall,
         "ticks": _ticks(trace),
-        "gpus": gpus,
-        "gpu_charts": gpu_strip.charts(gpus, trace.summary),
+        "cost": money(trace.summary.known_cost, trace.summary.unpriced_count, own.get(trace.summary.trace_id)),
         "trace_scores": given[:SCORES_IN_HEAD],
         "more_scores": max(len(given) - SCORES_IN_HEAD, 0),
         **_span_context(project, trace, _chosen_span(request, trace, waterfall), given),
@@ -85,15 +87,6 @@ def _chosen_span(request: HttpRequest, trace: Trace, waterfall: list[Row]) -> st
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """One part of a span's time."""
-
-    name: str
-    nanoseconds: int | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class SentAttribute:
     """An attribute as it was sent, and whether anybody reads it (see `inspect.RawKey`)."""
 
@@ -115,7 +108,8 @@ def _span_context(project: Project, trace: Trace, span_id: str, given: list[scor
         "conversation": Conversation.of(span),
         "span_scores": span_scores,
         "sentences": sentences(span, span_scores),
-        "timings": _timings(span),
+        "split": _split(span),
+        "is_model_call": span.kind in MODEL_KINDS,
         "mapping": mapping,
         "attributes": [
             SentAttribute(key.key, _pretty(span.attributes[key.key]), key.use, key.fields, key.dialect)
@@ -130,15 +124,19 @@ def _parent(trace: Trace, span: SpanDetail) -> SpanRow | None:
     return next((row for row in trace.spans if row.span_id == span.parent_span_id), None)
 
 
-def _timings(span: SpanDetail) -> list[Timing]:
-    parts = (("Time to first token", span.ttft_ns), ("Queue", span.queue_ns), ("Prefill", span.prefill_ns))
-    known = [
-        Timing(name, value, "not reported") for name, value in (*parts, ("Decode", span.decode_ns)) if value is not None
-    ]
-    if span.ttft_ns is not None and span.duration_ns and span.output_tokens and span.output_tokens > 1:
-        per_token = (span.duration_ns - span.ttft_ns) // (span.output_tokens - 1)
-        known.append(Timing("Time per output token", per_token, "not reported"))
-    return known
+def _split(span: SpanDetail) -> Split:
+    return split(
+        TimedCall(
+            duration_ns=span.duration_ns,
+            dialect=span.dialect,
+            ttft_ns=span.ttft_ns,
+            queue_ns=span.queue_ns,
+            prefill_ns=span.prefill_ns,
+            decode_ns=span.decode_ns,
+            output_tokens=span.output_tokens,
+            attributes=span.attributes,
+        )
+    )
 
 
 def _pretty(value: str) -> str:

@@ -11,10 +11,13 @@ from django.shortcuts import render
 from heliograph.accounts.models import Project
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.failures import explained
+from heliograph.dashboards.money import Money, money
 from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
+from heliograph.query import attribution_totals
 from heliograph.query.facets import FacetValue, facets
 from heliograph.query.filters import InvalidFilterError, RollupFilter, ScoreBound, SpanFilter, TimeRange, from_ns
+from heliograph.query.prices import gpu_prices
 from heliograph.query.scores import Score, of_traces
 from heliograph.query.traces import TraceRow, list_traces
 
@@ -66,7 +69,7 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "chosen": chosen,
         "error": error,
         "page": page,
-        "listed": _with_scores(project, page.items),
+        "listed": _listed(project, page.items),
         "next_url": _with(request, cursor=page.next_cursor) if page.next_cursor else "",
     }
     if request.GET.get("cursor") and getattr(request, "htmx", False):
@@ -85,20 +88,29 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class ListedTrace:
-    """A trace and the scores that its row shows."""
+    """A trace, the scores that its row shows, and what it cost."""
 
     trace: TraceRow
     scores: tuple[Score, ...]
+    cost: Money
 
 
-def _with_scores(project: Project, items: tuple[TraceRow, ...]) -> list[ListedTrace]:
+def _listed(project: Project, items: tuple[TraceRow, ...]) -> list[ListedTrace]:
     if not items:
         return []
     # A score stands at the time of the span that it judges, which lies within its trace.
     start, end = min(row.start_ns for row in items), max(row.end_ns for row in items)
     span = TimeRange(from_ns(start), from_ns(end) + timedelta(seconds=1)).widened(timedelta(0))
     given = of_traces(project.pk, [row.trace_id for row in items], span)
-    return [ListedTrace(row, tuple(given.get(row.trace_id, ())[:SCORES_SHOWN])) for row in items]
+    own = attribution_totals.of_traces(project.pk, items, gpu_prices(project.pk))
+    return [
+        ListedTrace(
+            row,
+            tuple(given.get(row.trace_id, ())[:SCORES_SHOWN]),
+            money(row.known_cost, row.unpriced_count, own.get(row.trace_id)),
+        )
+        for row in items
+    ]
 
 
 def _filter(request: HttpRequest, span: TimeRange) -> SpanFilter:

@@ -4,6 +4,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path, re_path
 
 from heliograph.dashboards import (
+    attribution,
     blobs,
     calculator,
     conventions,
@@ -11,6 +12,7 @@ from heliograph.dashboards import (
     entrance,
     evaluations,
     gpu_device,
+    gpu_prices,
     gpus,
     ingest,
     ingest_limits,
@@ -22,6 +24,7 @@ from heliograph.dashboards import (
     slow,
     trace,
     traces,
+    where,
 )
 
 urlpatterns = [
@@ -36,6 +39,8 @@ urlpatterns = [
     path("p/<slug:slug>/", overview.show, name="overview"),
     path("p/<slug:slug>/traces", traces.show, name="traces"),
     path("p/<slug:slug>/traces/<str:trace_id>", trace.show, name="trace"),
+    path("p/<slug:slug>/traces/<str:trace_id>/where", where.show, name="trace-where"),
+    path("p/<slug:slug>/traces/<str:trace_id>/spans/<str:span_id>/where", where.show_span, name="trace-span-where"),
     path("p/<slug:slug>/traces/<str:trace_id>/spans/<str:span_id>", trace.show_span, name="trace-span"),
     path(
         "p/<slug:slug>/traces/<str:trace_id>/spans/<str:span_id>/evidence", trace.show_evidence, name="trace-evidence"
@@ -61,6 +66,7 @@ urlpatterns = [
     path("p/<slug:slug>/ingest/letters/<str:letter_id>/body", ingest.download_letter, name="ingest-letter-body"),
     path("p/<slug:slug>/ingest/letters/<str:letter_id>/replay", ingest.replay_letter, name="ingest-letter-replay"),
     path("p/<slug:slug>/ingest/letters/<str:letter_id>/delete", ingest.delete_letter, name="ingest-letter-delete"),
+    path("p/<slug:slug>/costs", attribution.show, name="attribution"),
     path("p/<slug:slug>/settings", project_settings.show, name="settings"),
     path("p/<slug:slug>/settings/prices", prices.show, name="settings-prices"),
     path("p/<slug:slug>/settings/prices/save", prices.save, name="settings-prices-save"),
@@ -97,6 +103,11 @@ urlpatterns = [
         reapplications.cancel,
         name="settings-conventions-cancel",
     ),
+    path("p/<slug:slug>/settings/gpu-prices", gpu_prices.create, name="settings-create-gpu-price"),
+    path(
+        "p/<slug:slug>/settings/gpu-prices/<int:price_id>/delete", gpu_prices.delete, name="settings-delete-gpu-price"
+    ),
+    path("p/<slug:slug>/settings/weights", gpu_prices.change_policy, name="settings-weights"),
     path("p/<slug:slug>/settings/limits", ingest_limits.change_project, name="settings-limits"),
     path("p/<slug:slug>/settings/keys/<int:key_id>/limits", ingest_limits.change_key, name="settings-key-limits"),
     path("p/<slug:slug>/settings/keys", project_settings.create_key, name="settings-create-key"),

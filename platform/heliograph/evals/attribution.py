@@ -16,6 +16,7 @@ from heliograph.accounts.models import Project
 from heliograph.evals.models import Watermark
 from heliograph.query import attribution_windows
 from heliograph.query.filters import to_ns
+from heliograph.query.prices import weights_of
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ def _share_out(project: Project, frontier: Watermark, start_s: int, minutes: int
         minutes,
         retention_days=project.effective_retention_days,
         tenant_key=settings.TENANT_ATTRIBUTE,
+        weights=weights_of(project.pk),
     )
     done.requests += outcome.requests
     done.unplaced += outcome.unplaced

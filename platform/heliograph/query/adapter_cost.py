@@ -14,7 +14,16 @@ from decimal import Decimal
 from typing import Any
 
 from heliograph.clickhouse import client
-from heliograph.query.attribution import COMMITTED, MAX_RANGE, Cost, Price, between_minutes, cost_of, prices_in_order
+from heliograph.query.attribution import (
+    COMMITTED,
+    MAX_RANGE,
+    PRICED,
+    Cost,
+    Price,
+    between_minutes,
+    cost_of,
+    prices_in_order,
+)
 from heliograph.query.filters import InvalidFilterError, TimeRange, put
 
 # The sharing of GPU time knows minutes; a month of five minutes is 9,000 steps.
@@ -28,14 +37,14 @@ _ON_GPUS = """
 COSTS = """
 SELECT
     intDiv(toUnixTimestamp(minute), %(step_s)s) * %(step_s)s AS start_s,
-    length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period,
+    {priced},
     sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
     sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
     uniqExactIf((trace_id, span_id), span_id != '') AS requests,
     groupUniqArrayIf(adapter, adapter != '') AS adapters
 FROM attributions AS a
 WHERE {committed} AND {on_gpus}
-GROUP BY start_s, period
+GROUP BY start_s, period, priced_name
 ORDER BY start_s, period
 LIMIT 50000
 """
@@ -104,9 +113,9 @@ def cost_by_active_adapters(
         raise InvalidFilterError("start", f"may be at most {MAX_RANGE.days} days before end")
     if step_s < MIN_STEP_S or step_s % MIN_STEP_S or span.seconds / step_s > MAX_STEPS:
         raise InvalidFilterError("step", f"must be whole minutes, at most {MAX_STEPS} steps in the range")
-    ordered, starts = prices_in_order(prices)
+    ordered, priced = prices_in_order(prices)
     wanted = "model IN %(models)s" if model else "1"
-    asked = between_minutes(span) | {"step_s": step_s, "starts": starts, "models": model or ("",)}
+    asked = between_minutes(span) | priced | {"step_s": step_s, "models": model or ("",)}
     costs, tokens = (
         client.query(project_id, _sql(sql, wanted), asked, tag=tag)
         for sql, tag in ((COSTS, "adapter_cost.costs"), (TOKENS, "adapter_cost.tokens"))
@@ -118,7 +127,7 @@ def cost_by_active_adapters(
 
 
 def _sql(sql: str, wanted: str) -> str:
-    return put(put(put(sql, on_gpus=_ON_GPUS), committed=COMMITTED), wanted=wanted)
+    return put(put(put(sql, on_gpus=_ON_GPUS), committed=COMMITTED), wanted=wanted, priced=PRICED)
 
 
 def _steps(

@@ -59,28 +59,33 @@ COMMITTED = """
         GROUP BY minute, gpu_uuid
     )"""
 
+# Which prices had begun, and which model's may hold: what `cost_of` needs of each row.
+PRICED = """
+    length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period,
+    if(has(%(priced_names)s, toString(a.gpu_name)), toString(a.gpu_name), '') AS priced_name"""
+
 BY_DIMENSION = """
 SELECT
-    {key} AS key, span_id = '' AS is_idle, length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period,
+    {key} AS key, span_id = '' AS is_idle, {priced},
     sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
     sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
     uniqExact(trace_id, span_id) AS requests
 FROM attributions AS a
 WHERE {committed}
-GROUP BY key, is_idle, period
+GROUP BY key, is_idle, period, priced_name
 ORDER BY gpu_seconds DESC, key
 LIMIT %(limit)s
 """
 
 OF_SPAN = """
 SELECT
-    length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period, gpu_uuid,
+    {priced}, gpu_uuid,
     sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
     sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
     uniqExact(trace_id, span_id) AS requests
 FROM attributions AS a
 WHERE {committed} AND trace_id = %(trace_id)s AND has(span_ids, %(span_id)s)
-GROUP BY period, gpu_uuid
+GROUP BY period, priced_name, gpu_uuid
 ORDER BY gpu_uuid, period
 LIMIT 10000
 """
@@ -121,6 +126,7 @@ LIMIT %(limit)s
 class Price:
     """What a GPU costs from `valid_from` on, until the next price: USD per GPU-hour, and per kWh times PUE.
 
+    `gpu_name` is the model that it holds for, as the agent names it; '' holds for every model without a price then.
     `usd_per_kwh` is None where the hour's price includes the power; `usd_per_gpu_hour` where it is not known.
     """
 
@@ -128,6 +134,7 @@ class Price:
     usd_per_gpu_hour: Decimal | None
     usd_per_kwh: Decimal | None = None
     pue: Decimal = Decimal(1)
+    gpu_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,10 +217,10 @@ def by_dimension(
         raise InvalidFilterError("start", f"may be at most {MAX_RANGE.days} days before end")
     if not 1 <= limit <= MAX_GROUPS:
         raise InvalidFilterError("limit", f"must lie between 1 and {MAX_GROUPS}")
-    ordered, starts = prices_in_order(prices)
+    ordered, priced = prices_in_order(prices)
     between = between_minutes(span)
-    asked = between | {"starts": starts, "limit": (MAX_GROUPS + 1) * (len(ordered) + 1)}
-    sql = put(put(BY_DIMENSION, committed=COMMITTED), key=_COLUMNS[dimension])
+    asked = between | priced | {"limit": (MAX_GROUPS + 1) * (len(ordered) + 1)}
+    sql = put(put(BY_DIMENSION, committed=COMMITTED, priced=PRICED), key=_COLUMNS[dimension])
     rows = client.query(project_id, sql, asked, tag="attribution.by_dimension")
     api = _api(project_id, dimension, between, tenant_key)
     windows = client.query(project_id, WINDOWS, between, tag="attribution.windows")[0]
@@ -252,12 +259,12 @@ def of_span(
     project_id: int, trace_id: str, span_id: str, start_ns: int, end_ns: int, prices: Sequence[Price] = ()
 ) -> SpanCost | None:
     """Return what the request of a span used, None where it is not worked out (yet) or was joined to no GPU."""
-    ordered, starts = prices_in_order(prices)
+    ordered, priced = prices_in_order(prices)
     # A span without a sane end is looked for in its first day.
     until = min(end_ns, start_ns + 86_400 * 10**9) + 1_000
     asked = between_minutes(TimeRange(from_ns(start_ns), from_ns(until)))
-    asked |= {"starts": starts, "trace_id": trace_id, "span_id": span_id}
-    rows = client.query(project_id, put(OF_SPAN, committed=COMMITTED), asked, tag="attribution.of_span")
+    asked |= priced | {"trace_id": trace_id, "span_id": span_id}
+    rows = client.query(project_id, put(OF_SPAN, committed=COMMITTED, priced=PRICED), asked, tag="attribution.of_span")
     if not rows:
         return None
     return SpanCost(cost=cost_of(rows, ordered), gpu_uuids=tuple(dict.fromkeys(row["gpu_uuid"] for row in rows)))
@@ -272,11 +279,19 @@ def _api(project_id: int, dimension: str, between: Mapping[str, Any], tenant_key
     return {row["key"]: row for row in rows}
 
 
-def prices_in_order(prices: Sequence[Price]) -> tuple[list[Price], list[int]]:
-    """Return the prices by time, and their starts as the queries' `starts`: a row's `period` counts those before it."""
+def prices_in_order(prices: Sequence[Price]) -> tuple[list[Price], dict[str, Any]]:
+    """Return the prices by time, and the parameters of PRICED: a row's `period` counts those that had begun."""
     ordered = sorted(prices, key=lambda price: price.valid_from)[-MAX_PRICES:]
-    # The last is no price: it keeps the list from being empty, which has no type.
-    return ordered, [*(int(price.valid_from.timestamp()) for price in ordered), _LAST_SECOND]
+    # The last of each is none: it keeps the list from being empty, which has no type.
+    starts = [*(int(price.valid_from.timestamp()) for price in ordered), _LAST_SECOND]
+    return ordered, {"starts": starts, "priced_names": sorted({"", *(price.gpu_name for price in ordered)})}
+
+
+def price_at(prices: Sequence[Price], period: int, gpu_name: str) -> Price | None:
+    """Return the price of a model when `period` of the ordered prices had begun: its own, else everyone's, or None."""
+    begun = prices[:period]
+    own = (price for price in reversed(begun) if price.gpu_name == gpu_name)
+    return next(own, None) or next((price for price in reversed(begun) if not price.gpu_name), None)
 
 
 def between_minutes(span: TimeRange) -> dict[str, Any]:
@@ -286,13 +301,13 @@ def between_minutes(span: TimeRange) -> dict[str, Any]:
 
 
 def cost_of(rows: Iterable[Mapping[str, Any]], prices: Sequence[Price], *, requests: bool = True) -> Cost:
-    """Add up the rows of some periods, each at its own price (period 0 is before the first)."""
+    """Add up rows of PRICED, each at its own price."""
     rows = list(rows)
     metered = [row for row in rows if row["joules"] is not None]
     usd: dict[str, Decimal | None] = {"joules": None, "joules_low": None, "joules_high": None}
     unpriced = 0.0
     for row in rows:
-        price = prices[row["period"] - 1] if row["period"] else None
+        price = price_at(prices, row["period"], row["priced_name"])
         if price is None or price.usd_per_gpu_hour is None:
             unpriced += row["gpu_seconds"]
             continue
@@ -320,3 +335,16 @@ def _usd(gpu_seconds: float, joules: float | None, price: Price) -> Decimal:
         return hours.quantize(_CENT_FRACTION)
     energy = Decimal(repr(joules)) / _JOULES_PER_KWH * price.usd_per_kwh * price.pue
     return (hours + energy).quantize(_CENT_FRACTION)
+
+
+def added(costs: Iterable[Cost]) -> Cost | None:
+    """Return several costs as one, None for none; a part that is not known is left out, as in each of them."""
+    given = list(costs)
+    if not given:
+        return None
+    return Cost(**{name: _sum([getattr(each, name) for each in given]) for name in Cost.__dataclass_fields__})
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None

@@ -1,6 +1,6 @@
 """Minutes of GPU time, shared out and stored: what the job of `heliograph.evals.attribution` does with the store.
 
-- `attribute(project_id, start_s, minutes, *, retention_days, tenant_key) -> Outcome`
+- `attribute(project_id, start_s, minutes, *, retention_days, tenant_key, weights) -> Outcome`
 - `touched(project_id, since_us, until_us, oldest_s, newest_s) -> Touched`: minutes that late spans and readings changed
 - `has_gpus(project_id) -> bool`
 
@@ -19,7 +19,7 @@ import numpy as np
 from heliograph.clickhouse import client
 from heliograph.query.gpu_requests import Call, GpuRequest, Requests, requests_of
 from heliograph.query.placement import MODEL_KINDS, PLACE_COLUMNS, place_of, processes
-from heliograph.query.sharing import MAX_GAP_NS, SECOND, Counter, Shared, Weights, share
+from heliograph.query.sharing import DEFAULT_WEIGHTS, MAX_GAP_NS, SECOND, Counter, Shared, Weights, share
 
 ENERGY = "hw.energy"
 MINUTE_NS = 60 * SECOND
@@ -29,7 +29,8 @@ MAX_CALL_NS = 3_600 * SECOND
 MAX_SPANS = 200_000
 # A thousand GPUs at one reading a second for ten minutes are 600,000.
 MAX_READINGS = 2_000_000
-WEIGHTS = Weights()
+# A fleet of a thousand hosts with eight GPUs.
+MAX_GPUS = 10_000
 # Rounding of sums over a million requests stays far below this; more is a fault in the arithmetic, not in the data.
 _TOLERANCE = 1e-6
 
@@ -90,6 +91,15 @@ ORDER BY start_s
 LIMIT 100000
 """
 
+NAMES = """
+SELECT gpu_uuid, resource['hw.name'] AS name
+FROM metric_points
+WHERE project_id = %(project_id)s AND metric = %(metric)s AND gpu_uuid != '' AND resource['hw.name'] != ''
+    AND time >= fromUnixTimestamp64Nano(%(start_ns)s, 'UTC') AND time < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
+LIMIT 1 BY gpu_uuid
+LIMIT %(limit)s
+"""
+
 HAS_GPUS = """
 SELECT
     (SELECT count() FROM (SELECT 1 FROM gpu_processes WHERE project_id = %(project_id)s LIMIT 1)) + (
@@ -142,8 +152,16 @@ def touched(project_id: int, since_us: int, until_us: int, oldest_s: int, newest
     return Touched(minutes, sum(row["spans"] for row in rows if row["start_s"] < oldest_s))
 
 
-def attribute(project_id: int, start_s: int, minutes: int, *, retention_days: int, tenant_key: str) -> Outcome:
-    """Share out `minutes` minutes from `start_s` (a whole minute, epoch seconds) and store them.
+def attribute(
+    project_id: int,
+    start_s: int,
+    minutes: int,
+    *,
+    retention_days: int,
+    tenant_key: str,
+    weights: Weights = DEFAULT_WEIGHTS,
+) -> Outcome:
+    """Share out `minutes` minutes from `start_s` (a whole minute, epoch seconds) by `weights` and store them.
 
     Raises StoreError; then nothing of the failed minutes counts, or all of it.
     """
@@ -153,7 +171,7 @@ def attribute(project_id: int, start_s: int, minutes: int, *, retention_days: in
         half = minutes // 2
         parts = [(start_s, half), (start_s + 60 * half, minutes - half)]
         outcomes = [
-            attribute(project_id, first, count, retention_days=retention_days, tenant_key=tenant_key)
+            attribute(project_id, first, count, retention_days=retention_days, tenant_key=tenant_key, weights=weights)
             for first, count in parts
         ]
         return Outcome(
@@ -163,11 +181,13 @@ def attribute(project_id: int, start_s: int, minutes: int, *, retention_days: in
         )
     calls = [_call(row) for row in rows]
     earliest = min((call.place.start_ns for call in calls), default=start_ns)
-    found = requests_of(calls, processes(project_id, earliest, end_ns) if calls else [])
+    holding = processes(project_id, earliest, end_ns) if calls else []
+    found = requests_of(calls, holding)
     counters, hosts = _counters(project_id, start_ns, end_ns)
     windows = [(start_ns + at * MINUTE_NS, start_ns + (at + 1) * MINUTE_NS) for at in range(minutes)]
     version = time.time_ns()
-    written = _Rows(version, retention_days)
+    names = {each.gpu_uuid: each.gpu_name for each in holding} | _names(project_id, start_ns, end_ns)
+    written = _Rows(version, retention_days, names, str(weights))
     by_gpu: dict[str, list[GpuRequest]] = {uuid: [] for uuid in counters}
     for request in found.placed:
         for gpu in request.placement.gpus:
@@ -176,7 +196,7 @@ def attribute(project_id: int, start_s: int, minutes: int, *, retention_days: in
     nothing = Counter(np.array([], dtype=np.int64), np.array([]))
     for uuid, requests in by_gpu.items():
         work = [request.call.work for request in requests]
-        for window, shared in zip(windows, share(counters.get(uuid, nothing), work, windows, WEIGHTS), strict=True):
+        for window, shared in zip(windows, share(counters.get(uuid, nothing), work, windows, weights), strict=True):
             if shared.residue > _TOLERANCE:
                 raise ArithmeticError(f"requests and idle miss the counter of {uuid} by a share of {shared.residue:g}")
             written.window(uuid, hosts.get(uuid, ""), window[0], requests, shared)
@@ -246,10 +266,18 @@ def _counters(project_id: int, start_ns: int, end_ns: int) -> tuple[dict[str, Co
     return counters, hosts
 
 
+def _names(project_id: int, start_ns: int, end_ns: int) -> dict[str, str]:
+    """The model of each GPU, by its UUID, as the agent gave it in this time."""
+    parameters = {"metric": ENERGY, "start_ns": start_ns, "end_ns": end_ns, "limit": MAX_GPUS}
+    rows = client.query(project_id, NAMES, parameters, tag="attribution.names")
+    return {row["gpu_uuid"]: row["name"] for row in rows}
+
+
 class _Rows:
     """The rows of one chunk, stored so that a window's row comes last."""
 
-    def __init__(self, version: int, retention_days: int) -> None:
+    def __init__(self, version: int, retention_days: int, names: Mapping[str, str], weights: str) -> None:
+        self._names, self._weights = names, weights
         self._common = {"version": version, "retention_days": retention_days}
         self.shares: list[dict[str, Any]] = []
         self.windows: list[dict[str, Any]] = []
@@ -257,7 +285,7 @@ class _Rows:
 
     def window(self, uuid: str, host: str, start_ns: int, requests: Sequence[GpuRequest], shared: Shared) -> None:
         minute = datetime.fromtimestamp(start_ns // SECOND, UTC)
-        place_and_time = self._common | {"minute": minute, "gpu_uuid": uuid}
+        place_and_time = self._common | {"minute": minute, "gpu_uuid": uuid, "gpu_name": self._names.get(uuid, "")}
         count = 0
         for position, request in enumerate(requests):
             seconds = float(shared.gpu_seconds[position])
@@ -298,7 +326,8 @@ class _Rows:
                 "joules": shared.counter_joules if shared.covered_seconds else None,
                 "covered_seconds": shared.covered_seconds,
                 "requests": count,
-                "weights": str(WEIGHTS),
+                "weights": self._weights,
+                **_of_requests(shared),
             }
         )
 
@@ -347,3 +376,14 @@ class _Rows:
             if rows:
                 columns = {name: [row[name] for row in rows] for name in rows[0]}
                 client.insert(table, columns | {"project_id": [project_id] * len(rows)})
+
+
+def _of_requests(shared: Shared) -> dict[str, float | None]:
+    """What the requests of a window used together; joules are None where none of it was metered."""
+    seconds, unmetered = float(shared.gpu_seconds.sum()), float(shared.unmetered_seconds.sum())
+    is_metered = unmetered < seconds * (1 - 1e-9)
+    joules = {
+        f"request_{name}": float(getattr(shared, name).sum()) if is_metered else None
+        for name in ("joules", "joules_low", "joules_high")
+    }
+    return {"request_seconds": seconds, "request_unmetered_seconds": unmetered, **joules}

@@ -85,13 +85,20 @@ LIMIT %(limit)s
 """
 
 
-def of_trace(project_id: int, trace: TraceRow, *, margin: timedelta = MARGIN) -> TraceGpus:
-    """Return the GPUs of a trace with their series from `margin` before it to `margin` after it."""
+def of_trace(project_id: int, trace: TraceRow, *, known: Sequence[str] = (), margin: timedelta = MARGIN) -> TraceGpus:
+    """Return the GPUs of a trace with their series from `margin` before it to `margin` after it.
+
+    `known` are the UUIDs to which its calls were joined (`placement`); without them, what the trace itself names.
+    """
     start = from_ns(trace.start_ns)
     # A trace of one span without an end lasts no time; one with an absurd duration would last for centuries.
     end = min(from_ns(trace.end_ns) + timedelta(microseconds=1), start + _LONGEST)
     during = TimeRange(start, end)
     span = during.widened(margin)
+    if known:
+        gpus = _gpus(project_id, span, "p.gpu_uuid IN %(uuids)s", {"uuids": list(known[:_MAX_GPUS])})
+        if gpus:
+            return TraceGpus("gpu_uuid", "Its model calls ran on these GPUs.", span, gpus)
     if trace.gpu_uuids:
         gpus = _gpus(project_id, span, "p.gpu_uuid IN %(uuids)s", {"uuids": trace.gpu_uuids[:_MAX_GPUS]})
         if gpus:

@@ -32,16 +32,33 @@ _SMALLEST = 1e-12
 BOUND_RATIOS = (1.0, 8.0)
 
 
+Per = Literal["second", "token"]
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """How much of the GPU a request is taken to use: per second of its phase, or per token of it."""
 
     prefill: float = 4.0
     decode: float = 1.0
-    per: Literal["second", "token"] = "second"
+    per: Per = "second"
 
     def __str__(self) -> str:
         return f"prefill {self.prefill:g} : decode {self.decode:g} per {self.per}"
+
+
+DEFAULT_WEIGHTS = Weights()
+# Policies that have a name; others are a project's own.
+POLICIES: dict[str, Weights] = {
+    "Prompts weigh more": DEFAULT_WEIGHTS,
+    "Equal time": Weights(1.0, 1.0),
+    "By tokens": Weights(1.0, 4.0, "token"),
+}
+
+
+def policy_name(weights: Weights) -> str:
+    """Return the name of a policy, `Own weights` for any other."""
+    return next((name for name, known in POLICIES.items() if known == weights), "Own weights")
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,3 +168,22 @@ def moment(at: datetime | int | None) -> SafeString:
 def initial_upper(text: str) -> str:
     """Return the text with its first letter in upper case and the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+_JOULES = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1, "J"), (1e-3, "mJ"))
+
+
+@register.filter
+def hertz(value: Number | str | None, reason: str = "no reading inside this time") -> SafeString:
+    """A frequency as 1.98 GHz."""
+    if (value := known(value)) is None:
+        return missing(reason)
+    return _shown(scaled(value, ((1e9, "GHz"), (1e6, "MHz"), (1, "Hz"))), f"{value} Hz")
+
+
+@register.filter
+def gpu_seconds(value: Number | str | None, reason: str = "not known") -> SafeString:
+    """Seconds of GPUs as 3.2 GPU-h or 19 GPU-s."""
+    if (value := known(value)) is None:
+        return missing(reason)
+    return _shown(scaled(value, ((3_600, "GPU-h"), (1, "GPU-s"), (1e-3, "GPU-ms"))), f"{value} GPU-seconds")
