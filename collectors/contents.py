@@ -83,6 +83,15 @@ class Splitter:
         return hash_, f"content:b2-{hash_};{form};{len(text)};"
 
 
+def long_values(texts: dict[str, str]) -> list[str]:
+    """The keys of long texts."""
+    native = kernel.active()
+    if native is not None:
+        found: list[str] = native.long_values(texts, MIN_CHARS)
+        return found
+    return [key for key, text in texts.items() if len(text) >= MIN_CHARS]
+
+
 def _long_literals(text: str) -> list[tuple[int, int, bool]]:
     """Where the long string literals of a JSON text begin and end, without their quotes, and which surely stand for
     themselves: no escapes, and nothing that would need one."""

@@ -197,19 +197,24 @@ def price(
     )
 
 
-def unit_prices(model: str, provider: str | None, at: datetime) -> UnitPrices | None:
+def unit_prices(
+    model: str, provider: str | None, at: datetime, overrides: Mapping[str, ModelPrice] | None = None
+) -> UnitPrices | None:
     """Prices by which a cost without cached and reasoning tokens is counts times price; None where it takes more.
 
-    As `price` finds them. They hold for the UTC day of `at`, and give the sum of a call below MAX_UNIT_USD a token.
+    As `price` finds them. They hold for the UTC day of `at`.
     """
-    if len(model) > MAX_NAME_LENGTH or len(provider or "") > MAX_NAME_LENGTH:
+    if overrides is not None and (own := overrides.get(model)) is not None:
+        rates = _override_rates(own)
+    elif len(model) > MAX_NAME_LENGTH or len(provider or "") > MAX_NAME_LENGTH:
         return None
-    resolved = _resolve(model, provider)
-    if isinstance(resolved, str):
-        return UnitPrices(None, None)
-    if resolved.by_time_of_day:
-        return None
-    rates = _rates(resolved, at.date())
+    else:
+        resolved = _resolve(model, provider)
+        if isinstance(resolved, str):
+            return UnitPrices(None, None)
+        if resolved.by_time_of_day:
+            return None
+        rates = _rates(resolved, at.date())
     steps = (rates.input, rates.output)
     if rates.per_request or any(tiers is None or len(tiers) != 1 for tiers in steps):
         return None

@@ -49,6 +49,8 @@ PyObject *encode_low_cardinality(PyObject *module, PyObject *items);
 PyObject *encode_maps(PyObject *module, PyObject *items);
 PyObject *encode_numbers(PyObject *module, PyObject *args);
 PyObject *long_literals(PyObject *module, PyObject *args);
+PyObject *long_values(PyObject *module, PyObject *args);
+PyObject *mentions(PyObject *module, PyObject *args);
 
 /* A growing buffer. */
 typedef struct {

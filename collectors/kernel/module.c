@@ -7,6 +7,8 @@ static PyMethodDef functions[] = {
     {"encode_maps", encode_maps, METH_O, "Dictionaries as Map(LowCardinality(String), String)."},
     {"encode_numbers", encode_numbers, METH_VARARGS, "Integers or truth values by a letter of struct."},
     {"long_literals", long_literals, METH_VARARGS, "Places of the long string literals of a JSON text."},
+    {"long_values", long_values, METH_VARARGS, "Keys of the long texts of a dictionary."},
+    {"mentions", mentions, METH_VARARGS, "Whether bytes hold one of several others."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -25,7 +25,7 @@ from collectors.otlp.columns import SPAN_COLUMNS, Row
 from collectors.otlp.limits import Limits
 from collectors.otlp.resources import read_resource
 from collectors.otlp.spans import REFUSALS, Base, Read, SpanReader, base_of
-from collectors.pricing import unit_prices
+from collectors.pricing import ModelPrice, unit_prices
 from collectors.semconv.convert import said_messages
 from collectors.semconv.meaning import collect, minute_of
 from collectors.semconv.table import FIELDS, Index
@@ -53,6 +53,8 @@ _MAX_KEYS = 65_000
 _serials = count(1)
 
 _Rates = tuple[Any, Any] | None
+_Prices = frozenset[tuple[str, ModelPrice]]
+_NO_PRICES: _Prices = frozenset()
 
 
 class Found(NamedTuple):
@@ -66,7 +68,7 @@ class Found(NamedTuple):
 def read(body: bytes, reader: SpanReader) -> Found | None:
     """Read a protobuf request; None where the kernel does not serve or the body is not plainly well-formed."""
     native = kernel.active()
-    if native is None or reader.prices is not None:
+    if native is None:
         return None
     table = _table_of(reader.index)
     if table.is_full:
@@ -83,7 +85,7 @@ class _Table:
         assert native is not None
         self._index = index
         self._templates: dict[bytes, tuple[Row, _Rates, int]] = {}
-        self._bases: dict[tuple[bytes, bytes, Limits], tuple[int, Base]] = {}
+        self._bases: dict[tuple[bytes, bytes, Limits, _Prices], tuple[int, Base]] = {}
         self._reader = native.Reader(SPAN_COLUMNS, self._class_of, self._templates)
 
     @property
@@ -108,6 +110,7 @@ class _Table:
     def read(self, body: bytes, reader: SpanReader) -> Found | None:
         """As the module's `read`."""
         limits, cutter = reader.limits, reader.cutter
+        prices = frozenset(reader.prices.items()) if reader.prices else _NO_PRICES
         long_rows: list[int] = []
 
         def read_span(data: bytes, base: tuple[int, Base], place: int, key: bytes | None) -> Row:
@@ -117,13 +120,13 @@ class _Table:
                 cutter.saw_long = False
                 long_rows.append(place)
             if key is not None:
-                self._learn(key, span, found)
+                self._learn(key, span, found, reader)
             return found.row
 
         try:
             answer = self._reader.read(
                 body,
-                lambda resource, scope: self._base_of(resource, scope, limits),
+                lambda resource, scope: self._base_of(resource, scope, limits, prices),
                 read_span,
                 Span.FromString,
                 long_rows,
@@ -147,8 +150,9 @@ class _Table:
         rejected = Counter({reason: n for reason, n in zip(REFUSALS, refused, strict=True) if n})
         return Found(dict(zip(SPAN_COLUMNS, columns, strict=True)), rejected, long_rows)
 
-    def _base_of(self, resource: bytes, scope: bytes, limits: Limits) -> tuple[int, Base]:
-        key = (resource, scope, limits)
+    def _base_of(self, resource: bytes, scope: bytes, limits: Limits, prices: _Prices) -> tuple[int, Base]:
+        # Whatever a template depends on beside its span; its number is in the template's key.
+        key = (resource, scope, limits, prices)
         known = self._bases.get(key)
         if known is None:
             origin = read_resource(Resource.FromString(resource), limits)
@@ -158,7 +162,7 @@ class _Table:
             self._bases[key] = known
         return known
 
-    def _learn(self, key: bytes, span: Span, found: Read) -> None:
+    def _learn(self, key: bytes, span: Span, found: Read, reader: SpanReader) -> None:
         """Keep a span's row as a template, unless it depends on what the kernel would fill in."""
         fields = found.fields
         raw: dict[str, Any] = {}
@@ -172,7 +176,7 @@ class _Table:
         tokens = ("input_tokens" in raw) + ("output_tokens" in raw)
         if tokens and "dialect" in fields and fields["usage_counted"]:
             minute = minute_of(span.start_time_unix_nano)
-            prices = unit_prices(fields["model"], fields.get("provider"), minute)
+            prices = unit_prices(fields["model"], fields.get("provider"), minute, reader.prices)
             if prices is None:
                 return
             if prices.input is not None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from collectors import kernel
 from collectors.semconv.convert import from_json, label, python_literal
 from collectors.text import to_json, to_text
 
@@ -72,7 +73,8 @@ class SpanOfScores:
 
 def mentions_scores(body: bytes) -> bool:
     """Whether a body may hold a score."""
-    return any(mark in body for mark in _MARKS)
+    native = kernel.active()
+    return any(mark in body for mark in _MARKS) if native is None else bool(native.mentions(body, _MARKS))
 
 
 def scores_of_span(

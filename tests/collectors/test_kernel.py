@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from collectors.otlp import fast
 from collectors.otlp.errors import Malformed
 from collectors.otlp.limits import Limits
 from collectors.otlp.traces import DecodedSpans, decode
+from collectors.pricing import ModelPrice
 from collectors.semconv import canonical
 from collectors.semconv.dialects import DIALECTS
 from collectors.semconv.rules import Rule, compiled
@@ -251,6 +253,17 @@ def test_a_project_s_own_rules_are_heeded() -> None:
     decoded = check(body, index=index)
     assert isinstance(decoded, DecodedSpans)
     assert decoded.columns["user_id"] == [f"u{n}" for n in range(1, 6)]
+
+
+def test_a_project_s_own_prices_are_heeded() -> None:
+    body = request(*map(chat, range(1, 6))).SerializeToString()
+    costs = []
+    for each in (1, 2):
+        decoded = check(body, price_overrides={"gpt-4o": ModelPrice(Decimal(each), Decimal(each))})
+        assert isinstance(decoded, DecodedSpans)
+        costs.append(decoded.columns["cost"])
+    assert costs[0] == [Decimal(number * 3) / 1_000_000 for number in range(1, 6)]
+    assert costs[1] == [cost * 2 for cost in costs[0]]
 
 
 def test_refused_spans_and_their_neighbours() -> None:

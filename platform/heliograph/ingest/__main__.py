@@ -1,11 +1,15 @@
 """`python -m heliograph.ingest`: the collector, OTLP/HTTP and OTLP/gRPC in one event loop."""
 
 import argparse
+import gc
 import os
 import sys
 
 import django
 import uvicorn
+
+# Between two looks for cycles among young objects: a group of requests' worth.
+GC_OBJECTS = 50_000
 
 
 def main() -> None:
@@ -24,6 +28,10 @@ def main() -> None:
     # A commit gives the interpreter away at every send and read; with the default of 5 ms it waits that long for the
     # decoding threads each time.
     sys.setswitchinterval(0.001)
+    # A request in flight is some thousand objects without cycles, and what was imported stays: looking through all of
+    # it each 700 objects took a tenth of the processor's time.
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS, 20, 20)
     sockets.raise_descriptor_limit()
     metrics.configure("collector")
     uvicorn.run(

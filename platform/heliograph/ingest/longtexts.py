@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from collectors.contents import MIN_CHARS, Splitter
+from collectors.contents import MIN_CHARS, Splitter, long_values
 from heliograph.blobs.store import gone_on
 from heliograph.clickhouse import client
 from heliograph.ingest.signals import Columns
@@ -61,10 +61,8 @@ def _split_row(splitter: Splitter, columns: Columns, row: int) -> list[str]:
 
 
 def _split_attributes(splitter: Splitter, attributes: dict[str, Any], used: list[str]) -> None:
-    for key, text in attributes.items():
-        if len(text) >= MIN_CHARS:
-            # Replacing a value while its keys are gone through changes no key.
-            attributes[key] = splitter.split(text, used, "x", key)
+    for key in long_values(attributes):
+        attributes[key] = splitter.split(attributes[key], used, "x", key)
 
 
 class TextWriter:
