@@ -3,7 +3,18 @@
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView
 
-from heliograph.api import adapters, attribution, conventions, gpus, hardware, ingest, prices, redaction, views
+from heliograph.api import (
+    adapters,
+    attribution,
+    conventions,
+    gpus,
+    hardware,
+    ingest,
+    models,
+    prices,
+    redaction,
+    views,
+)
 
 urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="api-schema"),
@@ -38,6 +49,7 @@ urlpatterns = [
     path("v1/gpus/<str:gpu_uuid>", gpus.GpuView.as_view(), name="api-gpu"),
     path("v1/gpus/<str:gpu_uuid>/series", gpus.GpuSeriesView.as_view(), name="api-gpu-series"),
     path("v1/gpus/<str:gpu_uuid>/requests", gpus.GpuRequestsView.as_view(), name="api-gpu-requests"),
+    path("v1/models", models.ModelsView.as_view(), name="api-models"),
     path("v1/engines", gpus.EnginesView.as_view(), name="api-engines"),
     path("v1/ingest/ledger", ingest.LedgerView.as_view(), name="api-ingest-ledger"),
     path("v1/ingest/dead-letters", ingest.LettersView.as_view(), name="api-dead-letters"),

@@ -12,6 +12,7 @@ from heliograph.accounts.models import Project, User
 PAGES = (
     ("overview", "Overview", "overview"),
     ("traces", "Traces", "traces"),
+    ("models", "Models", "llm"),
     ("gpus", "GPUs", "gpu"),
     ("attribution", "Costs", "costs"),
     ("evaluations", "Evaluations", "evaluations"),

@@ -64,7 +64,7 @@ def _record(caller: Recorder, served: Recorder, one: ScriptedRequest) -> None:
             "user.id": f"{one.tenant}-user-{one.number % 7}",
             "gen_ai.provider.name": "vllm",
             "gen_ai.request.model": asked,
-            "gen_ai.response.model": asked,
+            "gen_ai.response.model": engine.model,
             "server.address": HOST,
             "server.port": engine.port,
             "gen_ai.input.messages": json.dumps(question),

@@ -15,6 +15,8 @@ from heliograph.demo.day import Day
 
 TRACES_PER_EXPORT = 250
 SCRAPES_PER_EXPORT = 20
+# Sixty exports for a day of five hours; a real agent sends each five seconds.
+EXPORT_S = 300.0
 
 
 class NotTakenError(Exception):
@@ -35,7 +37,7 @@ def send(day: Day, endpoint: str, headers: Mapping[str, str], *, interval_s: flo
     points = refused = 0
     sender = HttpSender(endpoint, headers)
     try:
-        for body in (*day_gpus.play(day, interval_s=interval_s), *_scrapes(day)):
+        for body in (*day_gpus.play(day, interval_s=interval_s, export_s=EXPORT_S), *_scrapes(day)):
             refused += sender.send(body)
             points += body.items if body.path == METRICS_PATH else 0
     except (Refused, TryLater) as error:
