@@ -16,6 +16,7 @@ from collectors.semconv.convert import label, milliseconds
 
 # A root of its turn, a call of a model, a tool that ran, anything else within the turn.
 ROOT, CALL, TOOL, STEP = "root", "call", "tool", "step"
+TOOL_NAMES = ("tool_name", "function_name")
 _FALSE = ("false", "False", False)
 # The whole of an OpenAI response: the other server-sent events are its pieces.
 _WHOLE = "response.completed"

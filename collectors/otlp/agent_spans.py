@@ -14,7 +14,19 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
-from collectors.coding_agents import AGENTS, Place, duration_of, error_of, event_of, has_failed, key_of, place_of
+from collectors.coding_agents import (
+    AGENTS,
+    TOOL,
+    TOOL_NAMES,
+    Place,
+    duration_of,
+    error_of,
+    event_of,
+    has_failed,
+    key_of,
+    place_of,
+)
+from collectors.semconv.convert import label
 
 # A body without any of these holds no record of a coding agent: looking costs a millisecond in 30 MB.
 _MARKS = tuple(agent.prefix.encode() for agent in AGENTS)
@@ -89,7 +101,7 @@ class AgentSpans:
             trace_id=bytes.fromhex(place.trace_id),
             span_id=bytes.fromhex(place.span_id),
             parent_span_id=bytes.fromhex(place.parent_id),
-            name=place.agent.prefix + place.event,
+            name=name_of(place, values),
             start_time_unix_nano=max(at - duration_of(values), 0),
             end_time_unix_nano=at,
         )
@@ -118,6 +130,12 @@ def _digest(record: LogRecord) -> bytes:
     same.CopyFrom(record)
     same.ClearField("observed_time_unix_nano")
     return blake2b(same.SerializeToString(deterministic=True), digest_size=16).digest()
+
+
+def name_of(place: Place, values: Mapping[str, Any]) -> str:
+    """The name of a record's span: its tool's, else its event's."""
+    named = (label(values.get(key)) for key in TOOL_NAMES) if place.role == TOOL else ()
+    return next((name for name in named if name), place.event)
 
 
 def names_of(event_name: str, body: str, scope: str) -> tuple[str, ...]:

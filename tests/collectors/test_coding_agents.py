@@ -60,6 +60,7 @@ def test_a_turn_of_claude_code_is_one_trace_beneath_its_prompt() -> None:
     assert {row["session_id"] for row in (root, call, tool, failed)} == {"s-1"}
     assert {row["user_id"] for row in (root, call, tool, failed)} == {"u-1"}
     assert {row["dialect"] for row in (root, call, tool, failed)} == {"claude_code"}
+    assert [row["name"] for row in (root, call, tool, failed)] == ["user_prompt", "api_request", "Edit", "api_error"]
     assert root["input_preview"] == "Rename the module"
     assert (tool["tool_name"], tool["duration_ns"], tool["status"]) == ("Edit", 30 * MS, "unset")
     assert json.loads(tool["input"]) == {"path": "a.py"}
@@ -80,7 +81,7 @@ def test_a_call_of_claude_code_has_model_tokens_cost_time_and_answer() -> None:
 
 
 def test_each_record_keeps_its_row_and_names_the_span_that_it_is_about() -> None:
-    made = {row["name"].removeprefix("claude_code."): row for row in spans_of(*map(claude, range(6)))}
+    made = {row["attributes"]["claude_code.event"]: row for row in spans_of(*map(claude, range(6)))}
     told = {row["event_name"]: row for row in logs_of(*map(claude, range(6)))}
     assert len(told) == 6
     for name in ("user_prompt", "api_request", "tool_result", "api_error"):
@@ -118,7 +119,7 @@ def test_two_records_that_differ_in_their_place_alone_are_two_spans() -> None:
 )
 def test_the_event_s_name_may_stand_in_any_of_its_places(fields: dict, attributes: dict, body: str) -> None:
     (row,) = spans_of(record(body, {**CLAUDE, **attributes}, **fields))
-    assert (row["kind"], row["name"]) == ("agent", "claude_code.user_prompt")
+    assert (row["kind"], row["name"]) == ("agent", "user_prompt")
 
 
 def test_what_the_agent_was_told_to_keep_back_is_no_text() -> None:

@@ -29,14 +29,14 @@ def save(reader: Client, project: Project, **fields: str):
 def test_a_model_without_a_price_leads_to_the_form_and_a_price_to_the_list(reader: Client, project: Project) -> None:
     store_spans(project.pk, llm(new_trace_id(), 1, model="in-house", input_tokens=3, output_tokens=4))
     before = page(reader, project)
-    assert "unknown model" in before
+    assert "Unknown model" in before
     assert "&amp;model=in-house#price" in before
     assert 'name="model" required maxlength="300" value="in-house"' in page(reader, project, "&model=in-house")
     assert save(reader, project)["location"] == reverse("settings-prices", args=[project.slug])
     after = page(reader, project)
-    assert "has a price now: apply it to stored calls" in after
+    assert "Has a price now: apply it to stored calls" in after
     # The form then holds what was set.
-    assert 'name="output_per_million" inputmode="decimal" required value="6.000000000"' in page(
+    assert 'name="output_per_million" inputmode="decimal" size="14" required value="6"' in page(
         reader, project, "&model=in-house"
     )
     price = project.token_prices.get()

@@ -64,7 +64,7 @@ def test_a_turn_is_a_trace_that_counts_once_however_often_it_is_sent(stack, tena
     assert sums(stack, tenant) == (1, 2, 1_220, 50)
     told = stack.query(
         "SELECT DISTINCT l.span_id = s.span_id FROM log_records AS l JOIN spans AS s ON l.trace_id = s.trace_id"
-        " AND l.project_id = s.project_id AND concat('claude_code.', l.event_name) = s.name"
+        " AND l.project_id = s.project_id AND l.event_name = s.name"
         " WHERE l.project_id = %(id)s",
         id=tenant.id,
     )

@@ -40,8 +40,7 @@ class PriceForm(_Form):
 def show(request: HttpRequest, project: Project) -> HttpResponse:
     """Show the page; `?model=` opens a model in the form."""
     name = request.GET.get("model", "")[:300]
-    known = project.token_prices.filter(model=name).first()
-    return _page(request, project, PriceForm(instance=known, initial={"model": name}))
+    return _page(request, project, PriceForm(initial={"model": name} | _as_written(project, name)))
 
 
 @require_POST
@@ -87,6 +86,12 @@ def apply(request: HttpRequest, project: Project) -> HttpResponse:
     else:
         messages.success(request, f"{job.spans_total:,} spans are read and priced again in the background.")
     return redirect("settings-prices", project.slug)
+
+
+def _as_written(project: Project, model: str) -> dict[str, str]:
+    """Return the project's price of a model as a person writes it: without the zeros that a database adds."""
+    known = project.token_prices.filter(model=model).values(*PriceForm.Meta.fields[1:]).first() or {}
+    return {name: f"{price.normalize():f}" for name, price in known.items() if price is not None}
 
 
 def _user(request: HttpRequest) -> User:
