@@ -10,6 +10,7 @@ from heliograph.clickhouse import client
 from heliograph.clickhouse.client import close_connections
 from heliograph.clickhouse.errors import UnavailableError
 from heliograph.clickhouse.migrate import migrate
+from heliograph.ingest.begun import Begun
 from heliograph.ingest.commit import Committer
 from heliograph.ingest.exports import Batch, Export, decode
 from heliograph.ingest.gate import StoreGate
@@ -17,7 +18,7 @@ from heliograph.ingest.pipeline import Room
 from heliograph.ingest.refusals import Busy, NotStored
 from heliograph.ingest.replay import Replayer
 from heliograph.ingest.signals import TRACES
-from heliograph.ingest.spool import DEAD_LETTERS, Spool, read_file
+from heliograph.ingest.spool import DEAD_LETTERS, Spool, file_of, read_file
 from heliograph.ingest.store_clock import store_time_us
 from heliograph.ingest.writer import Outcome, Writer
 from tests.conftest import StoreProcess
@@ -167,6 +168,43 @@ def test_an_insert_that_was_left_half_done_is_completed_and_not_repeated(committ
     assert stored(project_id) == (5, 5, 5)
     committer().store([batch], begun_us=0)
     assert stored(project_id) == (5, 5, 5)
+
+
+@pytest.fixture
+def died_within(spool, project_id, monkeypatch) -> None:
+    """A process and the store died in the middle of an insert of five spans, and nobody was told."""
+    monkeypatch.setattr("heliograph.ingest.commit.decode_by_rules", decode)
+    batch = a_batch(project_id, spans=5)
+    begun_us = store_time_us()
+    dead = Committer(TRACES, spool.folder)
+    dead.store([batch])
+    dead.close()
+    for table in ("traces", "span_rollups_1m"):
+        client.execute_unscoped(f"TRUNCATE TABLE {table}", tag="tests.half_done")
+    assert stored(project_id) == (5, 0, 0)
+    Begun(spool.folder, "traces").write(file_of([batch.export], begun_us))
+
+
+@pytest.mark.usefixtures("own_store", "died_within")
+def test_whoever_stores_next_completes_what_a_dead_process_had_begun(committer, project_id):
+    committer().store([a_batch(project_id, spans=3)])
+    assert stored(project_id) == (8, 8, 8)
+
+
+@pytest.mark.usefixtures("own_store", "died_within")
+def test_the_replayer_completes_it_where_nobody_stores_anything(committer, project_id):
+    for _ in range(2):
+        committer().complete()
+        assert stored(project_id) == (5, 5, 5)
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_note_that_was_being_written_when_its_process_died_is_of_an_insert_that_had_not_begun(
+    committer, project_id, spool
+):
+    Begun(spool.folder, "traces").write(file_of([a_batch(project_id, spans=5).export], 1)[:-9])
+    committer().store([a_batch(project_id, spans=3)])
+    assert stored(project_id) == (3, 3, 3)
 
 
 @pytest.mark.usefixtures("own_store")

@@ -5,7 +5,7 @@ Three things keep a row from being stored twice:
   nobody inserts it between the look-up and the insert;
 - each insert carries a token made of its rows, and ClickHouse drops an insert whose token it has seen, in the table and
   in each materialized view on its own. So where the store died in the middle of an insert, it is sent again at replay
-  with the same token, and only what is missing is added;
+  with the same token, and only what is missing is added; where the process died too, `begun` knows the group;
 - metric points and log records replace themselves by their sorting key.
 """
 
@@ -16,20 +16,26 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
 from heliograph import metrics
 from heliograph.clickhouse import client
-from heliograph.clickhouse.prepared import prepare
+from heliograph.clickhouse.errors import StoreError, UnavailableError
+from heliograph.clickhouse.prepared import Prepared, prepare
 from heliograph.ingest import duplicates, ledger, usage_once
-from heliograph.ingest.exports import Batch
+from heliograph.ingest.begun import Begun
+from heliograph.ingest.exports import Batch, decode_by_rules
+from heliograph.ingest.gate import is_away
 from heliograph.ingest.lock import lock_path
 from heliograph.ingest.longtexts import TextWriter
+from heliograph.ingest.refusals import Busy, Refusal
 from heliograph.ingest.rules import with_rule_columns
 from heliograph.ingest.sent_scores import store_scores
 from heliograph.ingest.signals import Columns, Signal
+from heliograph.ingest.spool import file_of
+from heliograph.ingest.store_clock import store_time_us
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +65,7 @@ class Committer:
         self._lock = lock_path(folder, signal.name).open("ab")
         # The file excludes other processes and other committers; this one excludes the threads that share it.
         self._turn = threading.Lock()
+        self._begun = Begun(folder, signal.name)
         self._recent = duplicates.RecentKeys()
         self._texts = TextWriter()
 
@@ -87,24 +94,67 @@ class Committer:
             self._count(batch, "stored" if id(batch) in are_new else "duplicates", batch.decoded.accepted)
 
     def _store_spans(self, group: Sequence[Batch], columns: Columns, begun_us: int | None) -> None:
-        columns["key_id"] = [batch.export.key_id for batch in group for _ in range(batch.decoded.accepted)]
+        _add_keys(columns, group)
         # Nearly always every row is new, so that the bytes are made before the lock is taken.
         prepared = prepare(columns)
+        exports = [replace(batch.export, items=batch.decoded.accepted) for batch in group]
+        noted = file_of(exports, store_time_us()) if begun_us is None else None
         with self._locked():
-            # Before the spans that refer to them: a crash in between leaves texts that nobody misses, and no gaps.
-            self._texts.store(batch.texts for batch in group)
-            # An insert from before was not of this group, and its token may be forgotten.
-            tried_after_us = None if begun_us is None else begun_us - CLOCKS_DIFFER_US
-            inserts = self._missing(columns, tried_after_us)
-            for insert in inserts:
-                ready = None
-                if prepared is not None and insert.columns is columns:
-                    # What the look-up may have changed.
-                    ready = prepared.encoded_again("usage_counted")
-                client.insert(self.signal.table, insert.columns, token=insert.token, prepared=ready)
-                self._recent.add(insert.keys)
+            self._complete_what_was_begun()
+            if noted:
+                self._begun.write(noted)
+            try:
+                inserts = self._insert(group, columns, prepared, begun_us)
+            finally:
+                # What could not be stored is noted in the spool by whoever catches the error.
+                if noted:
+                    self._begun.clear()
         _store_scores(group)
         self._count_duplicates(group, inserts, len(columns["project_id"]))
+
+    def complete(self) -> None:
+        """Complete an insert of a process that died in the middle of it. Raises StoreError."""
+        if self._begun.is_there():
+            with client.answered_within(COMMIT_SECONDS), self._locked():
+                self._complete_what_was_begun()
+
+    def _complete_what_was_begun(self) -> None:
+        group = self._begun.left_over()
+        if group is None:
+            return
+        log.warning("an insert of %d requests did not end and is completed", len(group.exports))
+        try:
+            batches = [decode_by_rules(export) for export in group.exports]
+            if columns := merge(batches):
+                _add_keys(columns, batches)
+                self._insert(batches, columns, None, group.begun_us)
+            for batch in batches:
+                self._count(batch, "accepted", batch.decoded.accepted)
+        except Busy as busy:  # the project's rules cannot be read now: everything waits in the spool until then
+            raise UnavailableError(busy.message) from busy
+        except (StoreError, Refusal) as error:
+            if isinstance(error, StoreError) and is_away(error):
+                raise
+            log.error("an insert that did not end cannot be completed: %s", error)
+        self._begun.clear()
+
+    def _insert(
+        self, group: Sequence[Batch], columns: Columns, prepared: Prepared | None, begun_us: int | None
+    ) -> list[Insert]:
+        """Insert what is missing, with the lock held; return what that was."""
+        # Before the spans that refer to them: a crash in between leaves texts that nobody misses, and no gaps.
+        self._texts.store(batch.texts for batch in group)
+        # An insert from before was not of this group, and its token may be forgotten.
+        tried_after_us = None if begun_us is None else begun_us - CLOCKS_DIFFER_US
+        inserts = self._missing(columns, tried_after_us)
+        for insert in inserts:
+            ready = None
+            if prepared is not None and insert.columns is columns:
+                # What the look-up may have changed.
+                ready = prepared.encoded_again("usage_counted")
+            client.insert(self.signal.table, insert.columns, token=insert.token, prepared=ready)
+            self._recent.add(insert.keys)
+        return inserts
 
     def close(self) -> None:
         """Close the lock file."""
@@ -193,6 +243,10 @@ def merge(group: Sequence[Batch]) -> Columns:
         for batch in filled:
             merged += batch.decoded.columns[name]
     return columns
+
+
+def _add_keys(columns: Columns, group: Sequence[Batch]) -> None:
+    columns["key_id"] = [batch.export.key_id for batch in group for _ in range(batch.decoded.accepted)]
 
 
 def _earlier_inserts(stored: dict[str, int]) -> list[set[str]]:

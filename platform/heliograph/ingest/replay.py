@@ -57,6 +57,7 @@ class Replayer:
             if not self._gate.is_open:
                 client.ping()
                 self._gate.open()
+            self._committers["traces"].complete()
             if self._spool.files():
                 with self._spool.replay_lock() as is_ours:
                     if is_ours:
