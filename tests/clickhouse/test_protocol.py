@@ -166,6 +166,19 @@ def test_two_slow_queries_run_at_the_same_time(connect):
         thread.join(DEADLINE_SECONDS)
 
 
+def test_the_queries_of_a_page_are_answered_while_a_heavy_one_runs(connect, project_id):
+    heavy, page, watcher = connect(), connect(), connect()
+    heavy.connection.force_connect()
+    heavy.connection.send_query(f"{SLOW} -- {project_id}")
+    heavy.connection.send_external_tables(None)
+    poll(lambda: running(watcher, str(project_id)) == 1)
+    for number in range(5):
+        assert page.execute(f"SELECT {number}, count() > 0 FROM system.databases") == [(number, 1)]
+    assert running(watcher, str(project_id)) == 1
+    heavy.disconnect()
+    poll(lambda: running(watcher, str(project_id)) == 0)
+
+
 def test_a_cancelled_query_ends_and_its_connection_goes_on(client, connect, project_id):
     sql = f"SELECT number, '{project_id}' FROM system.numbers"
     rows = client.execute_iter(sql)

@@ -116,6 +116,9 @@ def _offsets(items: Iterable[Any], count: int, sink: Sink) -> None:
 
 def _array(inner: Encoder) -> Encoder:
     def write(items: Sequence[Any], sink: Sink) -> None:
+        if not any(items):  # as most columns of tags, events and links are
+            sink.write(bytes(8 * len(items)))
+            return
         _offsets(items, len(items), sink)
         inner.data(list(chain.from_iterable(items)), sink)
 
