@@ -151,6 +151,21 @@ EVALUATION_INTERVAL_SECONDS = env.integer("HELIOGRAPH_EVALUATION_INTERVAL_SECOND
 # The attribute of a span or of its resource that names the tenant a request was for.
 TENANT_ATTRIBUTE = env.text("HELIOGRAPH_TENANT_ATTRIBUTE") or "tenant.id"
 
+# --- Pages of metrics that are fetched ----------------------------------------------------------------------------
+# A watch list that is read again when it changes; empty: none.
+SCRAPE_FILE = env.text("HELIOGRAPH_SCRAPE_FILE")
+# Where targets of the file that name no project go, and all that Kubernetes names.
+SCRAPE_PROJECT = env.text("HELIOGRAPH_SCRAPE_PROJECT", "default")
+# On a server, loopback is where its own stores listen; on one's own machine it is where engines do.
+SCRAPE_LOOPBACK = env.boolean("HELIOGRAPH_SCRAPE_LOOPBACK", default=IS_LOOPBACK_ONLY)
+SCRAPE_KUBERNETES = env.boolean("HELIOGRAPH_SCRAPE_KUBERNETES", default=False)
+SCRAPE_KUBERNETES_NAMESPACE = env.text("HELIOGRAPH_SCRAPE_KUBERNETES_NAMESPACE")
+# What a pod's own service account finds.
+_SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+SCRAPE_KUBERNETES_URL = env.text("HELIOGRAPH_SCRAPE_KUBERNETES_URL", "https://kubernetes.default.svc")
+SCRAPE_KUBERNETES_TOKEN_FILE = env.text("HELIOGRAPH_SCRAPE_KUBERNETES_TOKEN_FILE", f"{_SERVICE_ACCOUNT}/token")
+SCRAPE_KUBERNETES_CA_FILE = env.text("HELIOGRAPH_SCRAPE_KUBERNETES_CA_FILE", f"{_SERVICE_ACCOUNT}/ca.crt")
+
 # --- Celery ------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or "filesystem://"
 if CELERY_BROKER_URL == "filesystem://":
@@ -215,6 +230,7 @@ INSTALLED_APPS = [
     "heliograph.accounts",
     "heliograph.conventions",
     "heliograph.rules",
+    "heliograph.scrape",
     "heliograph.evals",
     "heliograph.dashboards",
     "heliograph.api",

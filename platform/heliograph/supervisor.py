@@ -82,6 +82,8 @@ def programs() -> list[Program]:
             priority=40,
         ),
     ]
+    # Idle until there is a target, so that one that is added later needs no restart.
+    result.append(Program("scraper", [python, "-m", "heliograph.scrape"], priority=45))
     if _nvml_answers():
         # Its key is in the environment where one is needed: `up` put it there.
         endpoint = f"http://{settings.LOCAL_HOST}:{settings.OTLP_HTTP_PORT}"

@@ -163,19 +163,20 @@ class Stack:
     def start_collector(self, *arguments: str, wait: bool = True) -> Process:
         """Start a collector on free ports; `http` and `grpc` are the latest one's addresses."""
         ports = ["--http-port", "0", "--grpc-port", "0"]
-        self.collector = self._start("collector", ["-m", "heliograph.ingest", *ports, *arguments])
+        self.collector = self.run("collector", ["-m", "heliograph.ingest", *ports, *arguments])
         if wait:
             self.wait_for_addresses()
         return self.collector
 
     def start_web(self, *, wait: bool = True) -> Process:
         """Start the web process on a free port: it takes OTLP/HTTP too, at `web_http`."""
-        self.web = self._start("web", ["-m", "heliograph.asgi", "--port", "0"])
+        self.web = self.run("web", ["-m", "heliograph.asgi", "--port", "0"])
         if wait:
             self.wait_for_addresses()
         return self.web
 
-    def _start(self, name: str, arguments: list[str]) -> Process:
+    def run(self, name: str, arguments: list[str]) -> Process:
+        """Start a process of this installation; it is stopped with the others."""
         log = self.folder / f"{name}-{len(self._started) + 1}.log"
         process = Process([sys.executable, *arguments], self.environment, log)
         self._started.append(process)

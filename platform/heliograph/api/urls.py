@@ -13,6 +13,7 @@ from heliograph.api import (
     models,
     prices,
     redaction,
+    scrape,
     views,
 )
 
@@ -43,6 +44,8 @@ urlpatterns = [
     path("v1/serving/use", hardware.EngineUseView.as_view(), name="api-serving-use"),
     path("v1/calculator", hardware.CalculatorView.as_view(), name="api-calculator"),
     path("v1/calculator/zero", hardware.ZeroView.as_view(), name="api-calculator-zero"),
+    path("v1/scrape-targets", scrape.TargetsView.as_view(), name="api-scrape-targets"),
+    path("v1/scrape-targets/<int:target_id>", scrape.OneTargetView.as_view(), name="api-scrape-target"),
     path("v1/scores", views.ScoresView.as_view(), name="api-scores"),
     path("v1/gpus", gpus.GpusView.as_view(), name="api-gpus"),
     path("v1/gpus/events", gpus.GpuEventsView.as_view(), name="api-gpu-events"),

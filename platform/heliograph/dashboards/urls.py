@@ -22,6 +22,7 @@ from heliograph.dashboards import (
     project_settings,
     reapplications,
     redaction,
+    scrape_targets,
     slow,
     trace,
     traces,
@@ -117,5 +118,13 @@ urlpatterns = [
     path("p/<slug:slug>/settings/keys/<int:key_id>/limits", ingest_limits.change_key, name="settings-key-limits"),
     path("p/<slug:slug>/settings/keys", project_settings.create_key, name="settings-create-key"),
     path("p/<slug:slug>/settings/keys/<int:key_id>/revoke", project_settings.revoke_key, name="settings-revoke-key"),
+    path("p/<slug:slug>/settings/scraping", scrape_targets.show, name="settings-scraping"),
+    path("p/<slug:slug>/settings/scraping/add", scrape_targets.add, name="settings-scraping-add"),
+    path("p/<slug:slug>/settings/scraping/<int:target_id>/pause", scrape_targets.pause, name="settings-scraping-pause"),
+    path(
+        "p/<slug:slug>/settings/scraping/<int:target_id>/remove",
+        scrape_targets.remove,
+        name="settings-scraping-remove",
+    ),
     path("p/<slug:slug>/settings/password", project_settings.change_password, name="settings-password"),
 ]
