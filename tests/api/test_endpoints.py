@@ -362,6 +362,8 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
         "/api/v1/gpus/{gpu_uuid}/requests",
         "/api/v1/engines",
         "/api/v1/models",
+        "/api/v1/training/jobs",
+        "/api/v1/training/job",
         "/api/v1/scrape-targets",
         "/api/v1/scrape-targets/{target_id}",
         "/api/v1/spans",

@@ -14,6 +14,7 @@ from heliograph.api import (
     prices,
     redaction,
     scrape,
+    training,
     views,
 )
 
@@ -46,6 +47,8 @@ urlpatterns = [
     path("v1/calculator/zero", hardware.ZeroView.as_view(), name="api-calculator-zero"),
     path("v1/scrape-targets", scrape.TargetsView.as_view(), name="api-scrape-targets"),
     path("v1/scrape-targets/<int:target_id>", scrape.OneTargetView.as_view(), name="api-scrape-target"),
+    path("v1/training/jobs", training.TrainingJobsView.as_view(), name="api-training-jobs"),
+    path("v1/training/job", training.TrainingJobView.as_view(), name="api-training-job"),
     path("v1/scores", views.ScoresView.as_view(), name="api-scores"),
     path("v1/gpus", gpus.GpusView.as_view(), name="api-gpus"),
     path("v1/gpus/events", gpus.GpuEventsView.as_view(), name="api-gpu-events"),

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from heliograph.accounts.models import Project
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.failures import explained
+from heliograph.dashboards.gpus import TABS
 from heliograph.dashboards.templatetags.units import three_figures
 from heliograph.dashboards.timerange import ChosenRange, chosen_range
 from heliograph.query import engine_use, serving
@@ -88,6 +89,8 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     chosen = chosen_range(request)
     zero, slo = _bound(ZeroForm, request, {}), _bound(SloForm, request, {})
     context |= {
+        "tabs": TABS,
+        "tab": "gpus-calculator",
         "chosen": chosen,
         "error": chosen.error,
         "zero": zero,

@@ -36,7 +36,12 @@ STEPS = 5
 # Between a room and the point where drivers begin to slow down.
 COLD_C, HOT_C = 30.0, 90.0
 # The parts of this page: each has an address of its own.
-TABS = (("gpus", "Fleet"), ("gpus-engines", "Serving engines"))
+TABS = (
+    ("gpus", "Fleet"),
+    ("gpus-engines", "Serving engines"),
+    ("gpus-training", "Training"),
+    ("gpus-calculator", "Calculator"),
+)
 _TIMES = ((3_600e9, "h"), (60e9, "min"), (1e9, "s"))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
 

@@ -26,6 +26,7 @@ from heliograph.dashboards import (
     slow,
     trace,
     traces,
+    training,
     where,
 )
 
@@ -66,6 +67,7 @@ urlpatterns = [
     path("p/<slug:slug>/evaluations/drift", evaluations.request_drift, name="evaluations-drift"),
     path("p/<slug:slug>/evaluations/regression", evaluations.request_regression, name="evaluations-regression"),
     path("p/<slug:slug>/evaluations/runs/<int:run_id>", evaluations.show_run, name="evaluations-run"),
+    path("p/<slug:slug>/gpus/training", training.show, name="gpus-training"),
     path("p/<slug:slug>/gpus/calculator", calculator.show, name="gpus-calculator"),
     path("p/<slug:slug>/ingest", ingest.show, name="ingest"),
     path("p/<slug:slug>/ingest/letters/<str:letter_id>", ingest.show_letter, name="ingest-letter"),
