@@ -13,7 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
 app = Celery("heliograph")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
-TASK_MODULES = ("heliograph.evals.tasks", "heliograph.blobs.tasks", "heliograph.remap.tasks")
+TASK_MODULES = ("heliograph.evals.tasks", "heliograph.blobs.tasks", "heliograph.remap.tasks", "heliograph.tail.tasks")
 
 
 @celeryd_init.connect

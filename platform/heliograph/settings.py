@@ -139,6 +139,9 @@ TRACE_QUIET_SECONDS = env.integer("HELIOGRAPH_TRACE_QUIET_SECONDS", 15, minimum=
 # A span is sent when it ends, so a trace is silent for as long as its longest step: half an hour is a long tool call.
 TRACE_GIVE_UP_SECONDS = env.integer("HELIOGRAPH_TRACE_GIVE_UP_SECONDS", 1_800, minimum=1, maximum=86_400)
 
+# Where a sampling rule looks at scores: verdicts come within a minute or so of the answer, a backlog takes some more.
+TAIL_SCORE_WAIT_SECONDS = env.integer("HELIOGRAPH_TAIL_SCORE_WAIT_SECONDS", 300, minimum=1, maximum=86_400)
+
 # --- Evaluators --------------------------------------------------------------------------------------------------
 # Empty means the offline default that ships with the package.
 GROUNDEDNESS_MODEL = env.text("HELIOGRAPH_GROUNDEDNESS_MODEL")
@@ -211,6 +214,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     # Finds jobs whose message was lost or whose worker was killed.
     "remap": {"task": "heliograph.remap.tasks.work_off", "schedule": 30.0, "options": {"expires": 30}},
+    "tail-sampling": {"task": "heliograph.tail.tasks.decide_traces", "schedule": 15.0, "options": {"expires": 15}},
     # Hourly, and once a day each by what the database knows: a message that was lost costs an hour, not a day.
     "drift": {"task": "heliograph.evals.tasks.check_drift_daily", "schedule": 3_600.0, "options": {"expires": 3_600}},
 }

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from django.urls import reverse
 
 from collectors.semconv.evaluations import SentScore
 from heliograph.accounts.models import Project
+from heliograph.clickhouse import client
 from heliograph.dashboards.trace import MAX_ROWS
 from heliograph.query import sent_scores
 from heliograph.query.scores import Score, write_scores
+from tests.dashboards.conftest import IN_HOUR
 from tests.query.rows import SECOND, at, llm, new_trace_id, span, store_rows, store_spans
 from tests.query.test_log_events import exchange
 
@@ -120,7 +123,7 @@ def test_a_trace_without_its_root_says_so(reader: Client, project: Project) -> N
     row = llm(new_trace_id(), 1)
     store_spans(project.pk, row)
     page = reader.get(path(project, row["trace_id"])).content
-    assert b"no root yet" in page
+    assert b"still running" in page
     assert b"parent missing" in page
 
 
@@ -204,3 +207,30 @@ def test_messages_and_scores_that_came_as_log_records_stand_on_the_span_s_page_a
     assert "Two days." in str(span["output"])
     trace = reader.get(reverse("api-trace", args=[call["trace_id"]]), {"project": project.slug}).json()
     assert [score["value"] for score in trace["scores"]] == [0.75]
+
+
+def test_a_trace_says_how_far_it_is(reader: Client, project: Project) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    whole = store_call(project, received_at=long_ago)
+    lacking = llm(new_trace_id(), 1, received_at=long_ago, is_entry=True)
+    store_spans(project.pk, lacking)
+    just_now = store_call(project)
+    shown = {row["trace_id"]: reader.get(path(project, row["trace_id"])).content.decode() for row in (whole, lacking)}
+    assert "incomplete: root missing" in shown[lacking["trace_id"]]
+    assert "incomplete" not in shown[whole["trace_id"]]
+    assert "just ended" in reader.get(path(project, just_now["trace_id"])).content.decode()
+    listed = reader.get(f"{reverse('traces', args=[project.slug])}?{IN_HOUR}").content.decode()
+    assert "incomplete: root missing" in listed
+    assert listed.count("just ended") == 1
+
+
+def test_a_trace_that_was_sampled_out_says_so_with_what_is_still_known(reader: Client, project: Project) -> None:
+    row = store_call(project, name="answer me", input_tokens=12, output_tokens=3)
+    client.query(project.pk, "DELETE FROM spans WHERE project_id = %(project_id)s", tag="tests.delete")
+    mark = {"trace_id": row["trace_id"], "removed_at": datetime.now(UTC), "removed_why": "no sampling rule wanted it"}
+    store_rows(project.pk, "trace_states", [mark | {"start_time": datetime.now(UTC), "retention_days": 90}])
+    answer = reader.get(path(project, row["trace_id"]))
+    page = answer.content.decode()
+    assert answer.status_code == 410
+    assert "no sampling rule wanted it" in page
+    assert "answer me" in page

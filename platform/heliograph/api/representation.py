@@ -17,6 +17,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from heliograph.query.attribution import Cost
+from heliograph.query.completeness import Completeness
 from heliograph.query.filters import from_ns
 from heliograph.query.messages import Document, Message
 from heliograph.query.metrics import MetricResult
@@ -138,4 +139,5 @@ class TraceOut(serializers.Serializer[Any]):
     summary = TraceSummary()
     spans = SpanSummary(many=True)
     is_cut = serializers.BooleanField()
+    completeness = serializer_of(Completeness)(allow_null=True, help_text="null for a trace from before it was kept.")
     scores = ScoreOut(many=True)

@@ -26,7 +26,7 @@ from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.api.representation import MetricOut, ScorePage, SpanOut, SpanPage, TraceOut, TracePage
 from heliograph.blobs import serve
 from heliograph.blobs.store import BlobsAwayError
-from heliograph.query import attribution_totals, metrics, scores, spans, traces
+from heliograph.query import attribution_totals, completeness, metrics, scores, spans, traces
 from heliograph.query.filters import to_ns
 from heliograph.query.prices import gpu_prices
 from heliograph.query.scores import Score
@@ -79,7 +79,14 @@ class TraceView(APIView):
         if trace is None:
             raise NotFound("The project has no such trace.")
         found = scores.of_trace(project.pk, trace_id)
-        body = {"summary": trace.summary, "spans": trace.spans, "is_cut": trace.is_cut, "scores": found}
+        known = completeness.states(project.pk, [trace_id]).get(trace_id)
+        body = {
+            "summary": trace.summary,
+            "spans": trace.spans,
+            "is_cut": trace.is_cut,
+            "completeness": known,
+            "scores": found,
+        }
         return Response(TraceOut(body, context=_shares(request, [trace.summary])).data)
 
 

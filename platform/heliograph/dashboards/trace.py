@@ -14,7 +14,7 @@ from heliograph.dashboards.failures import explained
 from heliograph.dashboards.grounding import sentences, sentences_with_evidence
 from heliograph.dashboards.money import money
 from heliograph.dashboards.waterfall import Row, rows
-from heliograph.query import attribution_totals, scores
+from heliograph.query import attribution_totals, completeness, scores
 from heliograph.query.placement import MODEL_KINDS
 from heliograph.query.prices import gpu_prices
 from heliograph.query.spans import SpanDetail, SpanRow, get_span
@@ -37,6 +37,10 @@ def show(request: HttpRequest, project: Project, trace_id: str) -> HttpResponse:
     if trace is None:
         context = {"project": project, "trace_id": trace_id}
         return render(request, "dashboards/trace_missing.html", context, status=404)
+    known = completeness.states(project.pk, [trace.summary.trace_id]).get(trace.summary.trace_id)
+    if known is not None and known.state == "removed" and not trace.spans:
+        context = {"project": project, "trace_id": trace_id, "removed": known, "summary": trace.summary}
+        return render(request, "dashboards/trace_missing.html", context, status=410)
     waterfall = rows(trace.spans, trace.summary.start_ns, trace.summary.end_ns)
     given = scores.of_trace(project.pk, trace.summary.trace_id)
     own = attribution_totals.of_traces(project.pk, [trace.summary], gpu_prices(project.pk))
@@ -47,6 +51,7 @@ def show(request: HttpRequest, project: Project, trace_id: str) -> HttpResponse:
         "rows": waterfall,
         "ticks": _ticks(trace),
         "cost": money(trace.summary.known_cost, trace.summary.unpriced_count, own.get(trace.summary.trace_id)),
+        "completeness": known,
         "trace_scores": given[:SCORES_IN_HEAD],
         "more_scores": max(len(given) - SCORES_IN_HEAD, 0),
         **_span_context(project, trace, _chosen_span(request, trace, waterfall), given),

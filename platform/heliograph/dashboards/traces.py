@@ -14,7 +14,8 @@ from heliograph.dashboards.failures import explained
 from heliograph.dashboards.money import Money, money
 from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
-from heliograph.query import attribution_totals
+from heliograph.query import attribution_totals, completeness
+from heliograph.query.completeness import Completeness
 from heliograph.query.facets import FacetValue, facets
 from heliograph.query.filters import InvalidFilterError, RollupFilter, ScoreBound, SpanFilter, TimeRange, from_ns
 from heliograph.query.prices import gpu_prices
@@ -88,11 +89,12 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class ListedTrace:
-    """A trace, the scores that its row shows, and what it cost."""
+    """A trace, the scores that its row shows, what it cost, and how far it is, None for an old one."""
 
     trace: TraceRow
     scores: tuple[Score, ...]
     cost: Money
+    completeness: Completeness | None
 
 
 def _listed(project: Project, items: tuple[TraceRow, ...]) -> list[ListedTrace]:
@@ -103,11 +105,13 @@ def _listed(project: Project, items: tuple[TraceRow, ...]) -> list[ListedTrace]:
     span = TimeRange(from_ns(start), from_ns(end) + timedelta(seconds=1)).widened(timedelta(0))
     given = of_traces(project.pk, [row.trace_id for row in items], span)
     own = attribution_totals.of_traces(project.pk, items, gpu_prices(project.pk))
+    known = completeness.states(project.pk, [row.trace_id for row in items])
     return [
         ListedTrace(
             row,
             tuple(given.get(row.trace_id, ())[:SCORES_SHOWN]),
             money(row.known_cost, row.unpriced_count, own.get(row.trace_id)),
+            known.get(row.trace_id),
         )
         for row in items
     ]

@@ -18,8 +18,9 @@ from evaluators.memory import OUT_OF_MEMORY
 from evaluators.score import Sample, Score, Scorer
 from heliograph.accounts.models import Project
 from heliograph.evals.models import Run, Watermark
-from heliograph.query import evaluation, scores
+from heliograph.query import completeness, evaluation, scores
 from heliograph.query.evaluation import EvaluationSpan
+from heliograph.rules.models import TraceWaiting
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ NAME = "groundedness"
 SETTLE = timedelta(seconds=10)
 # One read from the store; the scorer cuts it into batches that fit the device.
 BATCH = 64
+# Where the waiting begins in a project that was never judged.
+FIRST_WAIT = timedelta(hours=1)
 # What one pass does before it lets other jobs have the worker.
 MAX_SPANS_PER_PASS = 5_000
 # Every scorer can judge this. One that cannot is at fault itself, and not the answers on which it failed.
@@ -68,6 +71,9 @@ def score_new_spans(project: Project) -> Tally:
         return tally
     started = datetime.now(UTC)
     try:
+        if TraceWaiting.evaluators(project.pk):
+            _score_settled(project, place, tally)
+            return tally
         while tally.scored + tally.unscored < MAX_SPANS_PER_PASS:
             after = evaluation.Watermark(place.received_at_us, place.trace_id, place.span_id)
             spans = evaluation.spans_to_evaluate(project.pk, after, datetime.now(UTC) - SETTLE, limit=BATCH)
@@ -80,6 +86,37 @@ def score_new_spans(project: Project) -> Tally:
         place.release()
         _record(project, tally, started)
     return tally
+
+
+def _score_settled(project: Project, place: Watermark, tally: Tally) -> None:
+    """Judge the answers of traces that are complete, and of those that were given up; `place` is claimed.
+
+    The place of the immediate way follows, so that switching back judges the last half hour again and not all.
+    """
+    start = place.received_at_us or int((datetime.now(UTC) - FIRST_WAIT).timestamp() * 1e6)
+    for name, is_whole, until in (
+        (f"{NAME} of complete traces", True, completeness.quiet_since()),
+        (f"{NAME} of traces given up", False, completeness.given_up_since()),
+    ):
+        mark, _ = Watermark.objects.get_or_create(project=project, evaluator=name)
+        # What was judged at once, while nothing waited, is not walked through again.
+        at = max(completeness.Place(mark.received_at_us, mark.trace_id), completeness.Place(start))
+        while tally.scored + tally.unscored < MAX_SPANS_PER_PASS:
+            found = completeness.settled(project.pk, at, until, limit=BATCH)
+            _judge_traces(project, [id_ for id_, one in found.traces.items() if one.is_whole == is_whole], tally)
+            at = found.place
+            Watermark.objects.filter(pk=mark.pk).update(received_at_us=at.received_us, trace_id=at.trace_id)
+            place.advance(place.received_at_us, place.trace_id, place.span_id)
+            if found.is_last:
+                break
+    place.advance(at.received_us, "", "")
+
+
+def _judge_traces(project: Project, trace_ids: list[str], tally: Tally) -> None:
+    after = ("", "")
+    while spans := evaluation.spans_of_traces(project.pk, trace_ids, NAME, scorer().revision, after, limit=BATCH):
+        _judge(project, spans, tally)
+        after = (spans[-1].trace_id, spans[-1].span_id)
 
 
 def _judge(project: Project, spans: list[EvaluationSpan], tally: Tally) -> None:

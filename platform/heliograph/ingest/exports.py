@@ -107,7 +107,7 @@ def decode(export: Export, mapping: ProjectMapping = BUILT_IN, rules: ProjectRul
     except Malformed as error:
         raise MalformedBody(f"Malformed {export.signal} request: {error}.") from error
     # Before anything is taken out of the rows: what a rule blanks must not be kept elsewhere.
-    decoded, sampled, redacted = apply_rules(decoded, rules, mapping.index)
+    decoded, sampled, redacted = apply_rules(decoded, rules, mapping.index, export.project_id)
     scores = scores_in(decoded, body)
     if not isinstance(decoded, traces.DecodedSpans):
         return Batch(export, decoded, len(body), sampled=sampled, redacted=redacted, scores=scores)

@@ -45,6 +45,9 @@ What = Literal[
     "replayed",  # items that left the spool
     "stored",  # data points and log records; of spans the store itself knows
     "dead",  # items of acknowledged requests set aside as a dead letter
+    "removed",  # spans that were stored, and that tail sampling removed with their trace
+    "kept_traces",  # traces that tail sampling decided to keep, by rule
+    "removed_traces",  # traces that it decided to remove
     "revived",  # items of dead letters of acknowledged requests that were sent to replay
 ]
 

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 from collectors.otlp.logs import DecodedLogs
 from collectors.otlp.traces import DecodedSpans
 from collectors.semconv.table import Index
+from heliograph.clickhouse.errors import StoreError
 from heliograph.ingest.refusals import Busy
 from heliograph.ingest.signals import Columns, Decoded
+from heliograph.query.completeness import removed
 from heliograph.rules.blanking import redact_logs, redact_spans
 from heliograph.rules.head import sample_spans
 from heliograph.rules.project import ProjectRules, RulesUnknownError, UnusableRuleError, rules_of
@@ -37,7 +39,7 @@ def rules_in_force(project_id: int) -> ProjectRules:
         raise Busy(str(error)) from error
 
 
-def apply_rules(decoded: Decoded, rules: ProjectRules, index: Index) -> Ruled:
+def apply_rules(decoded: Decoded, rules: ProjectRules, index: Index, project_id: int) -> Ruled:
     """Return an export as its project's rules leave it. Metrics have no texts, and pass as they are.
 
     `index` is the table of keys with the project's own.
@@ -49,11 +51,28 @@ def apply_rules(decoded: Decoded, rules: ProjectRules, index: Index) -> Ruled:
     sampled = redacted = 0
     if rules.head:
         decoded, sampled = _sampled(decoded, *sample_spans(decoded.columns, rules.head))
+    if rules.has_tail and decoded.accepted:
+        decoded, late = _sampled(decoded, *_without_removed(project_id, decoded.columns))
+        sampled += late
     if rules.redactor and decoded.accepted:
         redacted = redact_spans(decoded.columns, rules.redactor, index)
     if decoded.blobs and (sampled or redacted):
         decoded = replace(decoded, blobs=_referred_to(decoded))
     return Ruled(decoded, sampled, redacted)
+
+
+def _without_removed(project_id: int, columns: Columns) -> tuple[Columns, list[int]]:
+    """Return the spans whose trace is not one that sampling removed, and which were left out: a sender's late retry
+    would be counted a second time, and a late span would be all that is left of its trace."""
+    try:
+        gone = removed(project_id, set(columns["trace_id"]))
+    except StoreError:  # it is spooled then, and asked about again at replay; else the next pass removes it
+        return columns, []
+    if not gone:
+        return columns, []
+    kept = [place for place, trace_id in enumerate(columns["trace_id"]) if trace_id not in gone]
+    left_out = [place for place, trace_id in enumerate(columns["trace_id"]) if trace_id in gone]
+    return {name: [values[place] for place in kept] for name, values in columns.items()}, left_out
 
 
 def _sampled(decoded: DecodedSpans, columns: Columns, dropped: list[int]) -> tuple[DecodedSpans, int]:

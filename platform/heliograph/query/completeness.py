@@ -31,7 +31,7 @@ SETTLED_TRACES = 2_000
 
 STATES = """
 SELECT
-    trace_id, last_us, spans, root_ended, open_spans, removed_at, removed_why,
+    trace_id, last_us, spans, root_ended, open_spans, removed_at, removed_why, kept_at, kept_why,
     if(length(known) < %(known_ids)s, arrayCount(parent -> NOT has(known, parent), wanted), 0) AS missing_parents,
     toUnixTimestamp64Micro(now64(6)) AS now_us
 FROM (
@@ -44,7 +44,9 @@ FROM (
         groupUniqArrayArray(512)(s.ids) AS known,
         groupUniqArrayArray(512)(s.parents) AS wanted,
         toUnixTimestamp(max(s.removed_at)) AS removed_at,
-        max(s.removed_why) AS removed_why
+        max(s.removed_why) AS removed_why,
+        toUnixTimestamp(max(s.kept_at)) AS kept_at,
+        max(s.kept_why) AS kept_why
     FROM trace_states AS s
     WHERE s.project_id = %(project_id)s AND s.trace_id IN %(trace_ids)s
     GROUP BY trace_id
@@ -98,6 +100,17 @@ class Completeness:
     is_whole: bool
     span_count: int
     last_received: datetime
+    # The sampling rule that wanted it kept; '' where tail sampling has decided nothing, or removed it.
+    kept_by: str = ""
+
+    @property
+    def label(self) -> str:
+        """The state in words for people."""
+        if self.state == "running":
+            return "just ended" if self.is_whole else "still running"
+        if self.state == "incomplete":
+            return f"incomplete: {self.why}"
+        return "sampled out" if self.state == "removed" else "complete"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -199,7 +212,12 @@ def _completeness(row: dict[str, Any]) -> Completeness:
     else:
         why = f"its last span came less than {settings.TRACE_QUIET_SECONDS} s ago, and more may follow"
     return Completeness(
-        state, why, not lacks, row["spans"], datetime.fromtimestamp(0, UTC) + timedelta(microseconds=row["last_us"])
+        state,
+        why,
+        not lacks,
+        row["spans"],
+        datetime.fromtimestamp(0, UTC) + timedelta(microseconds=row["last_us"]),
+        row["kept_why"] if row["kept_at"] else "",
     )
 
 

@@ -1,6 +1,7 @@
 """What the evaluators read: new spans with their context, texts of a window, and scores of two releases side by side.
 
 - `spans_to_evaluate(project_id, after, until, *, limit=256) -> list[EvaluationSpan]`, oldest received first
+- `spans_of_traces(project_id, trace_ids, score, revision, after, *, limit=256) -> list[EvaluationSpan]`
 - `texts(project_id, range, side, *, service="", model="", limit=2000) -> list[TextSample]`
 - `paired_scores(project_id, range, name, service, baseline, candidate) -> PairedScores`
 """
@@ -107,6 +108,27 @@ ORDER BY received_at, trace_id, span_id
 LIMIT %(limit)s
 """
 
+SPANS_OF_TRACES = """
+SELECT
+    trace_id, span_id, toUnixTimestamp64Nano(start_time) AS start_ns,
+    toUnixTimestamp64Micro(received_at) AS received_us, service, environment, release, model, session_id, input,
+    output, documents, contents
+FROM spans
+WHERE project_id = %(project_id)s AND kind = 'llm' AND output != ''
+    AND toStartOfMinute(start_time) IN (
+        SELECT arrayJoin(minutes) FROM traces WHERE project_id = %(project_id)s AND trace_id IN %(trace_ids)s
+    )
+    AND trace_id IN %(trace_ids)s AND (trace_id, span_id) > (%(after_trace)s, %(after_span)s)
+    AND (trace_id, span_id) NOT IN (
+        SELECT trace_id, span_id
+        FROM scores
+        WHERE project_id = %(project_id)s AND name = %(score)s AND evaluator_revision = %(revision)s
+            AND trace_id IN %(trace_ids)s
+    )
+ORDER BY trace_id, span_id
+LIMIT %(limit)s
+"""
+
 CONTEXT = """
 SELECT trace_id, toUnixTimestamp64Nano(start_time) AS start_ns, documents, contents
 FROM spans
@@ -184,7 +206,39 @@ def spans_to_evaluate(project_id: int, after: Watermark, until: datetime, *, lim
         "until_us": to_ns(until) // 1_000,
         "limit": limit,
     }
-    rows = client.query(project_id, NEW_SPANS, parameters, tag="evaluation.new_spans")
+    return _evaluation_spans(project_id, client.query(project_id, NEW_SPANS, parameters, tag="evaluation.new_spans"))
+
+
+def spans_of_traces(
+    project_id: int,
+    trace_ids: Iterable[str],
+    score: str,
+    revision: str,
+    after: tuple[str, str] = ("", ""),
+    *,
+    limit: int = 256,
+) -> list[EvaluationSpan]:
+    """Return LLM spans with an answer of some traces, behind the ids of a trace and a span, in the order of their ids.
+
+    Without those that have a score of this name and revision: a trace that got more is not judged a second time.
+    """
+    check_limit(limit)
+    wanted = tuple(trace_ids)
+    if not wanted:
+        return []
+    parameters = {
+        "trace_ids": wanted,
+        "score": score,
+        "revision": revision,
+        "after_trace": after[0],
+        "after_span": after[1],
+        "limit": limit,
+    }
+    rows = client.query(project_id, SPANS_OF_TRACES, parameters, tag="evaluation.spans_of_traces")
+    return _evaluation_spans(project_id, rows)
+
+
+def _evaluation_spans(project_id: int, rows: list[dict[str, Any]]) -> list[EvaluationSpan]:
     contents.restore(project_id, rows, ("input", "output", "documents"))
     context = _context(project_id, {row["trace_id"] for row in rows if not row["documents"]})
     return [_evaluation_span(row, context.get(row["trace_id"], [])) for row in rows]

@@ -6,6 +6,7 @@
 - `lag_series(project_id, range, *, buckets=120) -> list[LagPoint]`: seconds from a span's end until it was stored
 - `clocks(project_id, range, *, limit=50) -> list[Clock]`: the lag of each service, and what hints at a wrong clock
 - `uses(project_id) -> dict[int, KeyUse]`: when each key was used last, and for how much
+- `sampling(project_id, range) -> Sampling`: how many traces tail sampling kept, of how many, and by which rule
 - `usage(project_id, day, month) -> dict[int, Usage]`: what each key has used of its quotas
 
 Spans are counted where they are stored (`ingest_stored_1m`); everything else is what the collectors counted and wrote,
@@ -145,6 +146,16 @@ class Usage:
     spans_this_month: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What tail sampling decided: `kept` traces of `traces`, by rule; and how many spans it removed."""
+
+    kept: int
+    traces: int
+    by_rule: dict[str, int]
+    removed_spans: int
+
+
 _WHATS = tuple(field.name for field in fields(Counts))
 _SUMS = ", ".join(f"sumIf(e.n, e.what = '{what}') AS {what}" for what in _WHATS)
 # Both tables as one: the collectors' counts, and the store's own of spans.
@@ -173,6 +184,14 @@ SELECT intDiv(toUnixTimestamp(e.minute), %(step_s)s) * %(step_s)s AS start_s, {s
 FROM {entries}
 GROUP BY start_s
 ORDER BY start_s
+"""
+
+SAMPLING = """
+SELECT what, reason, sum(n) AS count
+FROM ingest_ledger
+WHERE project_id = %(project_id)s AND minute >= %(start)s AND minute < %(end)s
+    AND what IN ('kept_traces', 'removed_traces', 'removed')
+GROUP BY what, reason
 """
 
 REASONS = """
@@ -304,3 +323,12 @@ def _quantiles(values: list[float]) -> tuple[float | None, float | None, float |
     """The quantile of nothing is NaN in the store."""
     p50, p95, p99 = (None if value != value else float(value) for value in values)  # noqa: PLR0124  # the test for NaN
     return p50, p95, p99
+
+
+def sampling(project_id: int, span: TimeRange) -> Sampling:
+    """Return what tail sampling decided in a range, by the time of the decision. Raises StoreError."""
+    rows = client.query(project_id, SAMPLING, _between(span), tag="ledger.sampling")
+    by_rule = {row["reason"]: row["count"] for row in rows if row["what"] == "kept_traces"}
+    sums = {what: sum(row["count"] for row in rows if row["what"] == what) for what in ("removed_traces", "removed")}
+    kept = sum(by_rule.values())
+    return Sampling(kept, kept + sums["removed_traces"], by_rule, sums["removed"])

@@ -71,6 +71,12 @@ _DELETE_MINUTES = """
 DELETE FROM span_rollups_1m
 WHERE project_id = %(project_id)s AND minute >= %(start)s AND minute < %(end)s
 """
+_ADD_REMOVED = """
+INSERT INTO span_rollups_1m
+SELECT * FROM span_rollups_removed
+WHERE project_id = %(project_id)s AND minute >= %(start)s AND minute < %(end)s
+SETTINGS insert_deduplicate = 0
+"""
 _SPANS_OF_MINUTES = """
 SELECT *
 FROM spans
@@ -94,9 +100,11 @@ def rebuild(project_id: int, start: datetime, end: datetime, revision: int) -> N
     client.execute_unscoped(_CREATE_MINUTES.format(minutes=minutes), tag="remap.create")
     client.query(project_id, _NOTE_MINUTES.format(minutes=minutes), given, tag="remap.note_minutes")
     client.query(project_id, _DELETE_MINUTES, given, tag="remap.delete_minutes")
-    _derive(project_id, DERIVED[0], _SPANS_OF_MINUTES, given)
+    derive(project_id, DERIVED[0], _SPANS_OF_MINUTES, given)
+    # What tail sampling removed was traffic all the same, and counts on by its fields of then.
+    client.query(project_id, _ADD_REMOVED, given, tag="remap.add_removed")
     client.query(project_id, _DELETE_TRACES.format(minutes=minutes), tag="remap.delete_traces")
-    _derive(project_id, DERIVED[1], _SPANS_OF_TRACES.format(minutes=minutes), {})
+    derive(project_id, DERIVED[1], _SPANS_OF_TRACES.format(minutes=minutes), {})
     client.execute_unscoped(f"TRUNCATE TABLE {minutes}", tag="remap.truncate")
 
 
@@ -105,14 +113,21 @@ def drop_minutes(project_id: int) -> None:
     client.execute_unscoped(f"DROP TABLE IF EXISTS {minutes_table(project_id)} SYNC", tag="remap.drop")
 
 
-def _derive(project_id: int, derived: Derived, spans: str, given: dict[str, object]) -> None:
+def derive(
+    project_id: int, derived: Derived, spans: str, given: dict[str, object], into: str = "", token: str = ""
+) -> None:
+    """Add what some spans make of a derived table to it, or to the table `into`; with a token, once.
+
+    `spans` is a question for whole rows of `spans`. Raises StoreError.
+    """
     (row,) = client.query(project_id, _SELECT, {"view": derived.view}, tag="remap.view")
     select, found = _FROM_SPANS.subn(lambda match: f"FROM ({spans}) AS {match[1]}", row["as_select"].replace("%", "%%"))
     if found != 1:
         raise ValueError(f"the view {derived.view} does not read FROM spans AS a name: {row['as_select'][:200]}")
-    # The columns by name: a view's may stand in another order than its table's. The same rows as before are no
-    # duplicates here, since those were deleted.
+    # The columns by name: a view's may stand in another order than its table's. Without a token, the same rows as
+    # before are no duplicates here, since those were deleted.
     names = client.execute_unscoped(f"DESCRIBE TABLE {derived.view}", tag="remap.columns")
     columns = ", ".join(f"`{each['name']}`" for each in names)
-    sql = f"INSERT INTO {derived.table} ({columns}) SELECT {columns} FROM ({select}) SETTINGS insert_deduplicate = 0"  # noqa: S608  (the view's own question)
-    client.query(project_id, sql, given, tag="remap.derive")
+    once = "insert_deduplication_token = %(token)s" if token else "insert_deduplicate = 0"
+    sql = f"INSERT INTO {into or derived.table} ({columns}) SELECT {columns} FROM ({select}) SETTINGS {once}"  # noqa: S608  (the view's own question)
+    client.query(project_id, sql, given | ({"token": token} if token else {}), tag="remap.derive")

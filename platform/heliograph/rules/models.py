@@ -171,3 +171,39 @@ class PinnedTrace(models.Model):
         """A trace id is 32 hexadecimal digits."""
         if not _TRACE_ID.fullmatch(self.trace_id):
             raise ValidationError({"trace_id": "32 lower-case hexadecimal digits."})
+
+
+class TraceWaiting(models.Model):
+    """Which jobs of a project wait until a trace is complete."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True)
+    evaluators_wait = models.BooleanField(
+        default=False, help_text="Judge answers only once their trace is complete, or was given up."
+    )
+
+    def __str__(self) -> str:
+        return f"what waits in {self.project}"
+
+    @classmethod
+    def evaluators(cls, project_id: int) -> bool:
+        """Return whether a project's evaluators wait."""
+        return cls.objects.filter(project=project_id, evaluators_wait=True).exists()
+
+
+class TailSampler(models.Model):
+    """How far the traces of a project were decided, and the removal under way.
+
+    `pending` is what a removal needs to be done again from its start, whatever step a killed worker had reached.
+    """
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True)
+    complete_us = models.BigIntegerField(help_text="Of whole traces: microseconds of the last arrival.")
+    complete_trace = models.CharField(max_length=32, default="", blank=True)
+    given_up_us = models.BigIntegerField(help_text="Of traces that lack something.")
+    given_up_trace = models.CharField(max_length=32, default="", blank=True)
+    pending = models.JSONField(null=True, blank=True)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(default="", blank=True, help_text="Why nothing was decided at the last try.")
+
+    def __str__(self) -> str:
+        return f"tail sampling of {self.project}"

@@ -33,9 +33,11 @@ class ProjectRules:
 
     redactor: Redactor | None
     head: tuple[HeadRule, ...]
+    # Whether whole traces are sampled too: what comes late for a removed one is left out.
+    has_tail: bool = False
 
     def __bool__(self) -> bool:
-        return self.redactor is not None or bool(self.head)
+        return self.redactor is not None or bool(self.head) or self.has_tail
 
 
 NO_RULES = ProjectRules(None, ())
@@ -75,11 +77,16 @@ def forget() -> None:
 def read_rules(project_id: int) -> ProjectRules:
     """Return a project's enabled rules as the database has them."""
     redaction = list(RedactionRule.objects.filter(project=project_id, enabled=True))
-    head = SamplingRule.objects.filter(project=project_id, enabled=True, stage=SamplingRule.Stage.HEAD)
-    rules = tuple(HeadRule(rule.service, rule.environment, rule.rate) for rule in head)
-    if not redaction and not rules:
+    sampling = list(SamplingRule.objects.filter(project=project_id, enabled=True))
+    head = tuple(
+        HeadRule(rule.service, rule.environment, rule.rate)
+        for rule in sampling
+        if rule.stage == SamplingRule.Stage.HEAD
+    )
+    if not redaction and not sampling:
         return NO_RULES
-    return ProjectRules(redactor_of(project_id, redaction) if redaction else None, rules)
+    redactor = redactor_of(project_id, redaction) if redaction else None
+    return ProjectRules(redactor, head, has_tail=len(head) < len(sampling))
 
 
 def redactor_of(project_id: int, rules: list[RedactionRule]) -> Redactor:
