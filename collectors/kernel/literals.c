@@ -13,6 +13,10 @@ static int add_span_of(PyObject *found, Py_ssize_t start, Py_ssize_t end, int is
    would have to be. */
 static Py_ssize_t end_of_ascii(const Py_UCS1 *text, Py_ssize_t size, Py_ssize_t at, int *is_plain) {
     for (*is_plain = 1; at < size; at++) {
+        at += plain_bytes((const char *)text + at, (const char *)text + size);
+        if (at == size) {
+            return -1;
+        }
         Py_UCS1 letter = text[at];
         if (letter == '"') {
             return at;

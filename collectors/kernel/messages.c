@@ -61,6 +61,10 @@ static int read_string(Json *json, Raw *raw) {
     }
     raw->at = json->at;
     while (json->at < json->end) {
+        json->at += plain_bytes(json->at, json->end);
+        if (json->at == json->end) {
+            return 0;
+        }
         unsigned char letter = (unsigned char)*json->at;
         if (letter == '"') {
             raw->size = json->at - raw->at;
