@@ -343,6 +343,7 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
         "/api/v1/attribution/policy",
         "/api/v1/gpu-prices",
         "/api/v1/gpu-prices/{price_id}",
+        "/api/v1/model-changes",
         "/api/v1/traces/{trace_id}/spans/{span_id}",
         "/api/v1/blobs/{until}/{digest}",
         "/api/v1/adapters",

@@ -122,3 +122,17 @@ def test_narrowing_by_a_service_counts_only_it(reader: Client, address: str, pro
     store_spans(project.pk, span(new_trace_id(), 5, service="other"))
     tiles = reader.get(f"{address}&service=other").context["tiles"]
     assert tiles[0].value == 1
+
+
+def test_a_change_of_the_model_that_answers_is_marked_on_the_charts(reader: Client, project: Project) -> None:
+    calls = [(0, "gpt-4o-2024-08-06"), (600, "gpt-4o-2024-11-20")]
+    store_spans(
+        project.pk,
+        *(llm(new_trace_id(), seconds, model=model, model_requested="gpt-4o") for seconds, model in calls),
+    )
+    page = reader.get(reverse("overview", args=[project.slug]), {"range": "24h"})
+    for chart in page.context["charts"]:
+        assert [mark.words for mark in chart.marks] == ["gpt-4o: gpt-4o-2024-08-06 → gpt-4o-2024-11-20"]
+    # The change is of neither of these.
+    page = reader.get(reverse("overview", args=[project.slug]), {"range": "24h", "model": "o3"})
+    assert all(not chart.marks for chart in page.context["charts"])

@@ -15,7 +15,7 @@ from tests.dashboards.conftest import IN_HOUR
 from tests.query.rows import at, llm, new_trace_id, point, span, store_rows, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
-LIMITS = {"overview": 8, "traces": 6, "trace": 7, "trace-where": 14, "attribution": 5, "evaluations": 9}
+LIMITS = {"overview": 9, "traces": 6, "trace": 7, "trace-where": 14, "attribution": 5, "evaluations": 9}
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def test_a_calls_panel_splits_its_time_and_gives_its_share(reader: Client, proje
     assert [part.name for part in answer.context["found"].split.parts] == ["queue", "prefill", "decode", "network"]
     assert "Its server span “vllm” shows it" in page
     share = answer.context["share"]
+    assert 'id="span-cost" hx-swap-oob="true"><span class="nowrap" title="$0.03 estimated for 30 GPU-seconds' in page
     # At $3.60 an hour.
     assert float(share.usd) == pytest.approx(share.gpu_seconds / 1000)
 

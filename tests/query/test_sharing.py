@@ -78,6 +78,9 @@ def test_the_bounds_hold_what_other_weights_would_give():
     assert found.joules_low[0] <= equal < found.joules[0] < twice <= found.joules_high[0] * (1 + 1e-9)
     assert found.joules_low[1] <= 5_000 - twice + 1e-6
     assert found.joules_high[1] >= equal - 1e-6
+    assert found.gpu_seconds == pytest.approx([8, 2])
+    assert found.gpu_seconds_low == pytest.approx([5, 10 / 9])
+    assert found.gpu_seconds_high == pytest.approx([80 / 9, 5])
 
 
 def test_a_request_inside_one_reading_may_have_used_all_or_nothing_of_its_share():
@@ -120,6 +123,8 @@ def test_requests_and_idle_add_up_to_the_counter_and_to_the_time(readings, serve
         unmetered = each.unmetered_seconds.sum() + each.idle_unmetered_seconds
         assert unmetered + each.covered_seconds == pytest.approx(60, rel=1e-9)
         assert (each.joules_low <= each.joules + 1e-6).all()
+        assert (each.gpu_seconds_low <= each.gpu_seconds + 1e-9).all()
+        assert (each.gpu_seconds <= each.gpu_seconds_high + 1e-9).all()
         assert (each.joules <= each.joules_high + 1e-6).all()
         assert (each.joules >= -1e-9).all()
 

@@ -17,7 +17,8 @@ from heliograph.api.authentication import HasProject
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.api.representation import serializer_of
-from heliograph.query import attribution, attribution_totals, diagnosis
+from heliograph.query import attribution, attribution_totals, diagnosis, engines
+from heliograph.query.agent_clocks import agent_clocks
 from heliograph.query.attribution import Attribution, Cost, Dimension, SpanCost
 from heliograph.query.diagnosis import Diagnosis
 from heliograph.query.placing import Placement
@@ -120,6 +121,9 @@ class WhereOut(serializers.Serializer[Any]):
     calls = CallWhere(many=True)
     engines = EngineMatch(many=True)
     unjudged = serializers.IntegerField()
+    clocks = serializers.ListField(
+        child=serializers.CharField(), help_text="Hosts whose clock is over a second from the server's, in words."
+    )
     share = serializer_of(Cost)(allow_null=True)
     policy = serializers.CharField(help_text="By which policy GPUs are shared out; every share is an estimate.")
 
@@ -250,10 +254,18 @@ class WhereView(APIView):
             "calls": [_call(project_id, each, prices) for each in found.calls],
             "engines": found.engines,
             "unjudged": found.unjudged,
+            "clocks": _clocks(project_id, found),
             "share": shares.get(trace_id),
             "policy": policy_name(weights_of(project_id)),
         }
         return Response(WhereOut(body).data)
+
+
+def _clocks(project_id: int, found: diagnosis.TraceDiagnosis) -> list[str]:
+    hosts = sorted({gpu.host for each in found.placements.values() if each.is_proven for gpu in each.gpus if gpu.host})
+    calls = [each.call for each in found.calls]
+    span = engines.window(min(call.start_ns for call in calls), max(call.end_ns for call in calls))
+    return [each.warning for each in agent_clocks(project_id, span, hosts=hosts) if each.warning] if hosts else []
 
 
 def _call(project_id: int, found: Diagnosis, prices: Any) -> dict[str, Any]:

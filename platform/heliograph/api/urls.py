@@ -10,6 +10,7 @@ from heliograph.api import (
     gpus,
     hardware,
     ingest,
+    model_changes,
     models,
     prices,
     redaction,
@@ -36,6 +37,7 @@ urlpatterns = [
     re_path(
         r"^v1/blobs/(?P<until>\d{4}-\d\d-\d\d)/(?P<digest>[0-9a-f]{64})$", views.BlobView.as_view(), name="api-blob"
     ),
+    path("v1/model-changes", model_changes.ModelChangesView.as_view(), name="api-model-changes"),
     path("v1/spans", views.SpansView.as_view(), name="api-spans"),
     path("v1/metrics/query", views.MetricsView.as_view(), name="api-metrics"),
     path("v1/adapters", adapters.AdaptersView.as_view(), name="api-adapters"),

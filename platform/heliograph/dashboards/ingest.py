@@ -21,6 +21,7 @@ from heliograph.ingest.letter_view import view_of
 from heliograph.ingest.refusals import Refusal
 from heliograph.ingest.spool_state import state_of
 from heliograph.query import ledger
+from heliograph.query.agent_clocks import AgentClock, agent_clocks
 from heliograph.query.filters import TimeRange
 from heliograph.query.ledger import Clock, Counts, Flow, FlowPoint, LagPoint, ReasonCount
 
@@ -44,6 +45,8 @@ class Books:
     lags: Sequence[LagPoint]
     reasons: Sequence[ReasonCount]
     clocks: Sequence[Clock]
+    # GPU hosts whose clock is over a second from the server's.
+    agents: Sequence[AgentClock]
 
 
 @project_page
@@ -159,6 +162,7 @@ def _read(project_id: int, span: TimeRange) -> Books:
         lags=ledger.lag_series(project_id, span),
         reasons=ledger.reasons(project_id, span),
         clocks=ledger.clocks(project_id, span),
+        agents=[each for each in agent_clocks(project_id, span) if each.warning],
     )
 
 

@@ -41,8 +41,8 @@ class Money:
             if listed:
                 said.append(f"${listed} by list prices")
             said.append(
-                f"${own.usd:.6g} estimated for {three_figures(own.gpu_seconds)} GPU-seconds of your own, "
-                f"${own.usd_low:.6g} to ${own.usd_high:.6g}"
+                f"${three_figures(own.usd)} estimated for {three_figures(own.gpu_seconds)} GPU-seconds of your own, "
+                f"${three_figures(own.usd_low or 0)} to ${three_figures(own.usd_high or 0)}"
             )
         elif self.usd is not None:
             said.append(f"${self.usd} (USD, list price)")

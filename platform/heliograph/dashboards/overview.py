@@ -8,18 +8,20 @@ from django.shortcuts import render
 
 from heliograph.accounts.models import Project
 from heliograph.dashboards.access import project_page
-from heliograph.dashboards.charts import Chart, Series, Value, over_range
+from heliograph.dashboards.charts import Chart, Mark, Series, Value, over_range
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.money import Money, OwnCosts, money, own_costs
 from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
-from heliograph.query import overview, scores
+from heliograph.query import model_changes, overview, scores
 from heliograph.query.filters import RollupFilter
 from heliograph.query.overview import Measures, Point, Summary
 from heliograph.query.scores import ScoreFilter
 
 # Below this probability an answer counts as badly grounded on the overview.
 SCORE_BOUND = 0.5
+# More lines than this on a chart say nothing.
+MAX_MARKS = 20
 NARROWING = ("service", "environment", "release", "model", "adapter")
 
 
@@ -61,7 +63,9 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "is_empty": not totals.current.requests and not totals.current.llm_calls,
         "tiles": _tiles(totals, own),
         "unpriced": totals.current.unpriced_count,
-        "charts": over_range([*_charts(points, own), _score_chart(project, given)], chosen.range),
+        "charts": over_range(
+            [*_charts(points, own), _score_chart(project, given)], chosen.range, _model_marks(project, rollup)
+        ),
         "services": overview.breakdown(project.pk, rollup, "service", limit=10),
         "models": overview.breakdown(project.pk, rollup, "model", limit=10),
         "adapters": overview.breakdown(project.pk, rollup, "adapter", limit=10),
@@ -160,6 +164,14 @@ def _score_chart(project: Project, given: ScoreFilter) -> Chart:
         empty="No answer with documents was judged in this time range. The evaluator looks every half minute.",
         maximum=1.0,
     )
+
+
+def _model_marks(project: Project, rollup: RollupFilter) -> list[Mark]:
+    """What began to answer in the range instead of something else; the latest, where there are many."""
+    found = model_changes.changes(project.pk, rollup.range, service=rollup.service)
+    # A filter by model names what answered, on either side of a change.
+    wanted = [each for each in found if not rollup.model or {each.before, each.after} & set(rollup.model)]
+    return [Mark(each.time_ns // 1_000_000, each.words) for each in wanted[-MAX_MARKS:]]
 
 
 def _cost_series(points: list[Point], own: OwnCosts) -> list[Series]:

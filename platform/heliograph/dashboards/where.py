@@ -14,10 +14,12 @@ from heliograph.accounts.models import Project
 from heliograph.dashboards import gpu_strip
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.failures import explained
+from heliograph.dashboards.money import money
 from heliograph.query import attribution, attribution_totals, diagnosis, gpu
+from heliograph.query.agent_clocks import agent_clocks
 from heliograph.query.attribution import Cost
 from heliograph.query.diagnosis import Diagnosis, TraceDiagnosis
-from heliograph.query.filters import from_ns
+from heliograph.query.filters import TimeRange, from_ns
 from heliograph.query.placing import PlacedGpu, Placement
 from heliograph.query.prices import gpu_prices, weights_of
 from heliograph.query.sharing import policy_name
@@ -82,6 +84,7 @@ def show(request: HttpRequest, project: Project, trace_id: str) -> HttpResponse:
         "joined": joined,
         "engines": found.engines if found else (),
         "gpus": gpus,
+        "clocks": clock_warnings(project.pk, found, gpus.range),
         "gpu_charts": lanes,
         "legend": gpu_strip.legend(lanes)[:MAX_NAMED],
         **_share(project, attribution_totals.of_traces(project.pk, [summary], gpu_prices(project.pk)), summary, found),
@@ -106,6 +109,8 @@ def show_span(request: HttpRequest, project: Project, trace_id: str, span_id: st
         "found": found,
         "joined": words(found.placement),
         "share": share.cost if share else None,
+        # A list price stands in the head already; a share of one's own GPUs takes the place of an unknown one.
+        "own_cost": money(None, 0, share.cost if share and not call.has_cost else None),
         "no_share": "" if share else why_no_share(call.end_ns, [found.placement], has_cost=call.has_cost),
         "policy": policy_name(weights_of(project.pk)),
     }
@@ -127,6 +132,14 @@ def placed_gpus(found: TraceDiagnosis | None) -> list[PlacedGpu]:
         return []
     proven = [each for each in found.placements.values() if each.is_proven]
     return list({one.uuid: one for each in proven for one in each.gpus}.values())
+
+
+def clock_warnings(project_id: int, found: TraceDiagnosis | None, span: TimeRange) -> list[str]:
+    """Return what is wrong with the clocks of the hosts that served a trace, a sentence each."""
+    hosts = sorted({each.host for each in placed_gpus(found) if each.host})
+    if not hosts:
+        return []
+    return [each.warning for each in agent_clocks(project_id, span, hosts=hosts) if each.warning]
 
 
 def _joined(found: TraceDiagnosis | None) -> list[tuple[str, str, int]]:

@@ -18,6 +18,7 @@ from heliograph.query.attribution import (
     COMMITTED,
     MAX_RANGE,
     PRICED,
+    SUMS,
     Cost,
     Price,
     between_minutes,
@@ -38,8 +39,7 @@ COSTS = """
 SELECT
     intDiv(toUnixTimestamp(minute), %(step_s)s) * %(step_s)s AS start_s,
     {priced},
-    sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
-    sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
+    {sums},
     uniqExactIf((trace_id, span_id), span_id != '') AS requests,
     groupUniqArrayIf(adapter, adapter != '') AS adapters
 FROM attributions AS a
@@ -127,7 +127,7 @@ def cost_by_active_adapters(
 
 
 def _sql(sql: str, wanted: str) -> str:
-    return put(put(put(sql, on_gpus=_ON_GPUS), committed=COMMITTED), wanted=wanted, priced=PRICED)
+    return put(put(put(sql, on_gpus=_ON_GPUS), committed=COMMITTED), wanted=wanted, priced=PRICED, sums=SUMS)
 
 
 def _steps(

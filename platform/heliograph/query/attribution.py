@@ -64,11 +64,16 @@ PRICED = """
     length(arrayFilter(s -> s <= toUnixTimestamp(minute), %(starts)s)) AS period,
     if(has(%(priced_names)s, toString(a.gpu_name)), toString(a.gpu_name), '') AS priced_name"""
 
+# The shares themselves.
+SUMS = """
+    sum(a.gpu_seconds) AS gpu_seconds, sum(a.gpu_seconds_low) AS gpu_seconds_low,
+    sum(a.gpu_seconds_high) AS gpu_seconds_high, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
+    sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds"""
+
 BY_DIMENSION = """
 SELECT
     {key} AS key, span_id = '' AS is_idle, {priced},
-    sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
-    sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
+    {sums},
     uniqExact(trace_id, span_id) AS requests
 FROM attributions AS a
 WHERE {committed}
@@ -80,8 +85,7 @@ LIMIT %(limit)s
 OF_SPAN = """
 SELECT
     {priced}, gpu_uuid,
-    sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
-    sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds,
+    {sums},
     uniqExact(trace_id, span_id) AS requests
 FROM attributions AS a
 WHERE {committed} AND trace_id = %(trace_id)s AND has(span_ids, %(span_id)s)
@@ -146,6 +150,8 @@ class Cost:
     """
 
     gpu_seconds: float
+    gpu_seconds_low: float
+    gpu_seconds_high: float
     joules: float | None
     joules_low: float | None
     joules_high: float | None
@@ -220,7 +226,7 @@ def by_dimension(
     ordered, priced = prices_in_order(prices)
     between = between_minutes(span)
     asked = between | priced | {"limit": (MAX_GROUPS + 1) * (len(ordered) + 1)}
-    sql = put(put(BY_DIMENSION, committed=COMMITTED, priced=PRICED), key=_COLUMNS[dimension])
+    sql = put(put(BY_DIMENSION, committed=COMMITTED, priced=PRICED, sums=SUMS), key=_COLUMNS[dimension])
     rows = client.query(project_id, sql, asked, tag="attribution.by_dimension")
     api = _api(project_id, dimension, between, tenant_key)
     windows = client.query(project_id, WINDOWS, between, tag="attribution.windows")[0]
@@ -264,7 +270,9 @@ def of_span(
     until = min(end_ns, start_ns + 86_400 * 10**9) + 1_000
     asked = between_minutes(TimeRange(from_ns(start_ns), from_ns(until)))
     asked |= priced | {"trace_id": trace_id, "span_id": span_id}
-    rows = client.query(project_id, put(OF_SPAN, committed=COMMITTED, priced=PRICED), asked, tag="attribution.of_span")
+    rows = client.query(
+        project_id, put(OF_SPAN, committed=COMMITTED, priced=PRICED, sums=SUMS), asked, tag="attribution.of_span"
+    )
     if not rows:
         return None
     return SpanCost(cost=cost_of(rows, ordered), gpu_uuids=tuple(dict.fromkeys(row["gpu_uuid"] for row in rows)))
@@ -304,24 +312,26 @@ def cost_of(rows: Iterable[Mapping[str, Any]], prices: Sequence[Price], *, reque
     """Add up rows of PRICED, each at its own price."""
     rows = list(rows)
     metered = [row for row in rows if row["joules"] is not None]
-    usd: dict[str, Decimal | None] = {"joules": None, "joules_low": None, "joules_high": None}
+    usd: dict[str, Decimal | None] = {"": None, "_low": None, "_high": None}
     unpriced = 0.0
     for row in rows:
         price = price_at(prices, row["period"], row["priced_name"])
         if price is None or price.usd_per_gpu_hour is None:
             unpriced += row["gpu_seconds"]
             continue
-        for name, before in usd.items():
-            usd[name] = (before or Decimal(0)) + _usd(row["gpu_seconds"], row[name], price)
+        for end, before in usd.items():
+            usd[end] = (before or Decimal(0)) + _usd(row[f"gpu_seconds{end}"], row[f"joules{end}"], price)
     return Cost(
         gpu_seconds=sum(row["gpu_seconds"] for row in rows),
+        gpu_seconds_low=sum(row["gpu_seconds_low"] for row in rows),
+        gpu_seconds_high=sum(row["gpu_seconds_high"] for row in rows),
         joules=sum(row["joules"] for row in metered) if metered else None,
         joules_low=sum(row["joules_low"] for row in metered) if metered else None,
         joules_high=sum(row["joules_high"] for row in metered) if metered else None,
         unmetered_gpu_seconds=sum(row["unmetered_seconds"] for row in rows),
-        usd=usd["joules"],
-        usd_low=usd["joules_low"],
-        usd_high=usd["joules_high"],
+        usd=usd[""],
+        usd_low=usd["_low"],
+        usd_high=usd["_high"],
         unpriced_gpu_seconds=unpriced,
         requests=max((row["requests"] for row in rows), default=0) if requests else 0,
     )

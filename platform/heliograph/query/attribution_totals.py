@@ -14,6 +14,7 @@ from heliograph.query.attribution import (
     COMMITTED,
     MAX_RANGE,
     PRICED,
+    SUMS,
     Cost,
     Price,
     between_minutes,
@@ -26,9 +27,6 @@ from heliograph.query.traces import TraceRow
 # A page of a list; a trace is looked for in its first hours.
 MAX_TRACES = 200
 MAX_MINUTES = 240
-_SUMS = """
-    sum(a.gpu_seconds) AS gpu_seconds, sum(a.joules) AS joules, sum(a.joules_low) AS joules_low,
-    sum(a.joules_high) AS joules_high, sum(a.unmetered_seconds) AS unmetered_seconds"""
 
 OF_TRACES = """
 SELECT trace_id, {priced}, {sums}, uniqExact(a.span_id) AS requests
@@ -47,7 +45,9 @@ LIMIT 10000
 # All requests of a project: a row a GPU and minute.
 OF_WINDOWS = """
 SELECT intDiv(toUnixTimestamp(minute), %(step_s)s) * %(step_s)s AS start_s, {priced},
-    sum(a.request_seconds) AS gpu_seconds, sum(a.request_joules) AS joules, sum(a.request_joules_low) AS joules_low,
+    sum(a.request_seconds) AS gpu_seconds, sum(a.request_seconds_low) AS gpu_seconds_low,
+    sum(a.request_seconds_high) AS gpu_seconds_high,
+    sum(a.request_joules) AS joules, sum(a.request_joules_low) AS joules_low,
     sum(a.request_joules_high) AS joules_high, sum(a.request_unmetered_seconds) AS unmetered_seconds,
     sum(a.requests) AS requests
 FROM attribution_windows AS a FINAL
@@ -74,7 +74,7 @@ def of_traces(project_id: int, traces: Sequence[TraceRow], prices: Sequence[Pric
         return {}
     ordered, priced = prices_in_order(prices)
     asked = priced | {"minutes": minutes, "trace_ids": [trace.trace_id for trace in traces[:MAX_TRACES]]}
-    sql = put(OF_TRACES, priced=PRICED, sums=_SUMS)
+    sql = put(OF_TRACES, priced=PRICED, sums=SUMS)
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for row in client.query(project_id, sql, asked, tag="attribution.of_traces"):
         rows.setdefault(row["trace_id"], []).append(row)
@@ -103,7 +103,7 @@ def over_time(
     if narrowed and span.end - span.start > MAX_RANGE:
         raise InvalidFilterError("start", f"may be at most {MAX_RANGE.days} days before end")
     where = " AND ".join(f"a.{name} IN %({name})s" for name in narrowed)
-    sql = put(put(OF_SHARES, committed=COMMITTED, where=where), sums=_SUMS) if narrowed else OF_WINDOWS
+    sql = put(put(OF_SHARES, committed=COMMITTED, where=where), sums=SUMS) if narrowed else OF_WINDOWS
     rows = client.query(project_id, put(sql, priced=PRICED), asked | narrowed, tag="attribution.over_time")
     by_start: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:

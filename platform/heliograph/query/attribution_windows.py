@@ -314,6 +314,8 @@ class _Rows:
                     "user_id": request.user_id,
                     "tenant": request.tenant,
                     "gpu_seconds": seconds,
+                    "gpu_seconds_low": float(shared.gpu_seconds_low[position]),
+                    "gpu_seconds_high": float(shared.gpu_seconds_high[position]),
                     "unmetered_seconds": unmetered,
                 }
             )
@@ -342,6 +344,8 @@ class _Rows:
                 "span_ids": [],
                 "host": host,
                 "gpu_seconds": shared.idle_seconds,
+                "gpu_seconds_low": shared.idle_seconds,
+                "gpu_seconds_high": shared.idle_seconds,
                 "joules": joules,
                 "joules_low": joules,
                 "joules_high": joules,
@@ -386,4 +390,5 @@ def _of_requests(shared: Shared) -> dict[str, float | None]:
         f"request_{name}": float(getattr(shared, name).sum()) if is_metered else None
         for name in ("joules", "joules_low", "joules_high")
     }
-    return {"request_seconds": seconds, "request_unmetered_seconds": unmetered, **joules}
+    bounds = {f"request_seconds_{end}": float(getattr(shared, f"gpu_seconds_{end}").sum()) for end in ("low", "high")}
+    return {"request_seconds": seconds, "request_unmetered_seconds": unmetered, **bounds, **joules}

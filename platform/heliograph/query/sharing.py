@@ -91,6 +91,8 @@ class Shared:
     """
 
     gpu_seconds: Floats
+    gpu_seconds_low: Floats
+    gpu_seconds_high: Floats
     joules: Floats
     joules_low: Floats
     joules_high: Floats
@@ -209,10 +211,14 @@ class _Split:
         first, middle, last = (np.clip(moments, start, end) for moments in (self.start, self.middle, self.end))
         joules = self.of(self.energy, first, middle, last)
         alternatives = np.stack([joules, *(each.of(each.energy, first, middle, last) for each in others)])
+        seconds = self.of(self.seconds, first, middle, last)
+        other_seconds = np.stack([seconds, *(each.of(each.seconds, first, middle, last) for each in others)])
         unsure = self._unsure(first, middle, last)
         ends = self.at(np.array([start, end], dtype=np.int64))
         return Shared(
-            gpu_seconds=self.of(self.seconds, first, middle, last),
+            gpu_seconds=seconds,
+            gpu_seconds_low=np.maximum(other_seconds.min(axis=0), 0.0),
+            gpu_seconds_high=other_seconds.max(axis=0),
             joules=joules,
             joules_low=np.maximum(alternatives.min(axis=0) - unsure, 0.0),
             joules_high=alternatives.max(axis=0) + unsure,
