@@ -1,5 +1,7 @@
 """The prices page: models without a price, a form that sets one, and applying it to stored calls."""
 
+from decimal import Decimal
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -85,7 +87,8 @@ def test_a_span_shows_the_computed_cost_and_the_reported_one_side_by_side(reader
         model="gpt-4o-2024-08-06",
         model_requested="gpt-4o",
     )
-    root = span(trace_id, 1, cost_source="", reported_cost=None, model_requested="")
+    # The root repeats what the call below it cost.
+    root = span(trace_id, 1, cost_source="", reported_cost="0.75", model_requested="")
     store_spans(project.pk, root, call)
     shown = reader.get(reverse("trace", args=[project.slug, trace_id])).content.decode()
     assert "$0.5" in shown
@@ -93,3 +96,8 @@ def test_a_span_shows_the_computed_cost_and_the_reported_one_side_by_side(reader
     assert "$0.75" in shown
     assert "Cost, as reported" in shown
     assert "asked for gpt-4o" in shown
+    found = reader.get(reverse("api-trace", args=[trace_id]), {"project": project.slug}).json()
+    assert (Decimal(found["summary"]["cost"]), Decimal(found["reported_cost"])) == (Decimal("0.5"), Decimal("0.75"))
+    listed = found["spans"][1]
+    assert (listed["model"], listed["model_requested"]) == ("gpt-4o-2024-08-06", "gpt-4o")
+    assert (Decimal(listed["cost"]), Decimal(listed["reported_cost"])) == (Decimal("0.5"), Decimal("0.75"))

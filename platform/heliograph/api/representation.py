@@ -137,6 +137,9 @@ class TraceOut(serializers.Serializer[Any]):
     """One trace with its spans, earliest first, and its scores; `is_cut` where it has more spans than these."""
 
     summary = TraceSummary()
+    reported_cost = serializers.DecimalField(
+        max_digits=38, decimal_places=12, allow_null=True, help_text="What the senders report, beside summary.cost."
+    )
     spans = SpanSummary(many=True)
     is_cut = serializers.BooleanField()
     completeness = serializer_of(Completeness)(allow_null=True, help_text="null for a trace from before it was kept.")

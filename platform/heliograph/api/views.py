@@ -82,6 +82,7 @@ class TraceView(APIView):
         known = completeness.states(project.pk, [trace_id]).get(trace_id)
         body = {
             "summary": trace.summary,
+            "reported_cost": trace.reported_cost,
             "spans": trace.spans,
             "is_cut": trace.is_cut,
             "completeness": known,

@@ -39,10 +39,16 @@ class SpanRow:
     error_type: str
     operation: str
     provider: str
+    # As asked for, and as answered, else as asked.
+    model_requested: str
     model: str
     input_tokens: int | None
     output_tokens: int | None
+    # Whether sums hold its tokens and costs: not those of a span that repeats its children's.
+    usage_counted: bool
+    # As computed, and as the sender reports it.
     cost: Decimal | None
+    reported_cost: Decimal | None
     cost_note: str
     ttft_ns: int | None
     tool_name: str
@@ -91,7 +97,6 @@ class SpanDetail(SpanRow):
     scope_version: str
     span_kind: str
     dialect: str
-    model_requested: str
     model_family: str
     model_variant: str
     model_params_b: float | None
@@ -103,12 +108,10 @@ class SpanDetail(SpanRow):
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
-    usage_counted: bool
     input_cost: Decimal | None
     output_cost: Decimal | None
     cache_read_cost: Decimal | None
     cache_write_cost: Decimal | None
-    reported_cost: Decimal | None
     cost_source: str
     queue_ns: int | None
     prefill_ns: int | None
@@ -159,8 +162,9 @@ class SpanDetail(SpanRow):
 
 _NARROW = """
     trace_id, span_id, parent_span_id, toUnixTimestamp64Nano(start_time) AS start_ns, duration_ns, service, environment,
-    release, host, name, kind, status, status_message, error_type, operation, provider, model, input_tokens,
-    output_tokens, cost, cost_note, ttft_ns, tool_name, session_id, user_id, gpu_uuids, input_preview, output_preview"""
+    release, host, name, kind, status, status_message, error_type, operation, provider, model_requested, model,
+    input_tokens, output_tokens, usage_counted, cost, reported_cost, cost_note, ttft_ns, tool_name, session_id, user_id,
+    gpu_uuids, input_preview, output_preview"""
 
 SPANS = """
 SELECT *
@@ -191,10 +195,10 @@ SPAN = """
 SELECT
     {columns},
     trace_state, received_at, host_id, process_id, service_instance_id, server_address, server_port, scope_name,
-    scope_version, span_kind, dialect, model_requested, model_family, model_variant, model_params_b,
+    scope_version, span_kind, dialect, model_family, model_variant, model_params_b,
     model_active_params_b, model_quantization, model_bits, model_format, adapter, cache_read_tokens,
-    cache_write_tokens, reasoning_tokens, usage_counted, input_cost, output_cost, cache_read_cost, cache_write_cost,
-    reported_cost, cost_source, queue_ns, prefill_ns, decode_ns, finish_reason, response_id, tags, prompt_name,
+    cache_write_tokens, reasoning_tokens, input_cost, output_cost, cache_read_cost, cache_write_cost,
+    cost_source, queue_ns, prefill_ns, decode_ns, finish_reason, response_id, tags, prompt_name,
     prompt_version, input, output, documents, truncated, truncated_sizes, mapping_revision, redacted,
     adjusted_count, attributes, resource, contents,
     arrayMap(t -> toUnixTimestamp64Nano(t), events.time) AS event_times, events.name AS event_names,

@@ -94,6 +94,12 @@ class Trace:
     spans: tuple[SpanRow, ...]
     is_cut: bool
 
+    @property
+    def reported_cost(self) -> Decimal | None:
+        """What the senders of these spans report together, of each call once; None where none does."""
+        reported = [span.reported_cost for span in self.spans if span.usage_counted and span.reported_cost is not None]
+        return sum(reported, Decimal(0)) if reported else None
+
 
 CANDIDATES = """
 SELECT trace_id, at_ns, toUnixTimestamp64Micro(now64(6)) AS now_us
