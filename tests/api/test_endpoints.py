@@ -392,7 +392,7 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
         "/api/v1/conventions/reapplications/{job_id}",
         "/api/v1/conventions/reapplications/{job_id}/cancel",
     }
-    trace = schema["components"]["schemas"]["TraceRow"]["properties"]
+    trace = schema["components"]["schemas"]["TraceSummary"]["properties"]
     assert trace["start_time"]["format"] == "date-time"
     assert "minutes" not in trace
     assert set(schema["components"]["securitySchemes"]) == {"bearer", "apiKey", "session"}
