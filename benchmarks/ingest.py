@@ -108,8 +108,10 @@ class Load:
     answers: dict[int, int]
 
 
-def generate(address: str, tenant: Tenant, bodies: list[bytes], connections: int, pipe: Connection) -> None:
-    """Send each body once over keep-alive connections; runs in a process of its own."""
+def generate(
+    address: str, tenant: Tenant, bodies: list[bytes], connections: int, pipe: Connection, path: str, headers: str
+) -> None:
+    """Send each body once over keep-alive connections; runs in a process of its own. `headers` are further lines."""
     url = urlsplit(address)
     pipe.send("ready")
     pipe.recv()
@@ -119,7 +121,7 @@ def generate(address: str, tenant: Tenant, bodies: list[bytes], connections: int
 
     async def connection() -> None:
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
-        head = f"POST /v1/traces HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {tenant.key}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {tenant.key}\r\n{headers}"
         head += "content-type: application/x-protobuf\r\ncontent-length: "
         for body in left:
             started = time.perf_counter()
@@ -214,11 +216,13 @@ def raw_engine(stack: Stack, rows: int, blocks: int, project: int) -> tuple[floa
         shutil.rmtree(folder)
 
 
-def run_load(stack: Stack, tenant: Tenant, bodies: list[bytes], connections: int) -> tuple[Load, dict[str, float]]:
+def run_load(
+    stack: Stack, tenant: Tenant, bodies: list[bytes], connections: int, path: str = "/v1/traces", headers: str = ""
+) -> tuple[Load, dict[str, float]]:
     """Send the bodies; return what the generator saw and the CPU seconds of each part meanwhile."""
     here, there = multiprocessing.Pipe()
     context = multiprocessing.get_context("fork")
-    generator = context.Process(target=generate, args=(stack.http, tenant, bodies, connections, there))
+    generator = context.Process(target=generate, args=(stack.http, tenant, bodies, connections, there, path, headers))
     generator.start()
     here.recv()
     assert stack.collector.popen

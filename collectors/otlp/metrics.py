@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
@@ -17,9 +17,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from collectors import gpu_agents
 from collectors.otlp.body import ContentType, each_scope, read_body
-from collectors.otlp.columns import METRIC_COLUMNS, Row, to_columns
+from collectors.otlp.columns import METRIC_COLUMNS, Row
 from collectors.otlp.limits import Limits
-from collectors.otlp.resources import NOWHERE, Origin, digest, gpu_uuids, read_resource
+from collectors.otlp.resources import GPU_KEYS, NOWHERE, Origin, digest, gpu_uuids, read_resource
 from collectors.otlp.values import read_attributes
 from collectors.semconv.convert import MAX_LABEL_CHARS, label
 
@@ -31,6 +31,10 @@ _HOST_KEYS = ("host.name", "Hostname", "hostname")
 # Of one point: a histogram carries one a bucket at most, and its first buckets tell enough.
 _MAX_EXEMPLARS = 64
 _NO_BUCKETS: tuple[Any, ...] = ([], [], None, 0, 0, [], 0, [])
+# What a gauge or sum has not: count, sum, min, max and buckets.
+_NO_STATISTICS: tuple[Any, ...] = (0, None, None, None, *_NO_BUCKETS)
+# A metric of a GPU has a dozen series at most; of a sender with thousands each is read once a point, as it comes.
+_REMEMBERED_SERIES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,13 @@ class _Batch:
     oldest_ns: int
     newest_ns: int
     seen: int = 0
-    rows: list[Row] = field(default_factory=list)
+    columns: list[list[Any]] = field(default_factory=lambda: [[] for _ in METRIC_COLUMNS])
     rejected: Counter[str] = field(default_factory=Counter)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take rows in the order of METRIC_COLUMNS."""
+        for column, values in zip(self.columns, zip(*rows, strict=True), strict=False):
+            column.extend(values)
 
     def within_cap(self, metric: Metric) -> Sequence[Any]:
         """A metric's points that the cap on points, good and bad, leaves room for; the rest is refused."""
@@ -64,6 +73,15 @@ class _Batch:
             self.rejected[reason] += len(points) - room
             return tuple(points[:room])
         return tuple(points)
+
+
+class _Series(NamedTuple):
+    """What points with the same attributes share."""
+
+    id: int
+    host: str
+    gpu: str
+    attributes: dict[str, str]
 
 
 class _RefusedError(ValueError):
@@ -94,14 +112,14 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
                 continue
             if resource_metrics is not read:
                 read, origin = resource_metrics, read_resource(resource_metrics.resource, limits)
-            first = len(batch.rows)
-            _add_points(batch, metric, points, origin, origin.digest + scope_metrics.scope.name.encode())
-            if agent is not None:
-                batch.rows[first:] = _of_gpu_agent(agent, metric.name, batch.rows[first:])
-    return DecodedMetrics(to_columns(METRIC_COLUMNS, batch.rows), len(batch.rows), batch.rejected)
+            _add_points(batch, metric, points, origin, origin.digest + scope_metrics.scope.name.encode(), agent)
+    columns = dict(zip(METRIC_COLUMNS, batch.columns, strict=True))
+    return DecodedMetrics(columns, len(columns["metric"]), batch.rejected)
 
 
-def _add_points(batch: _Batch, metric: Metric, points: Sequence[Any], origin: Origin, salt: bytes) -> None:
+def _add_points(
+    batch: _Batch, metric: Metric, points: Sequence[Any], origin: Origin, salt: bytes, agent: gpu_agents.Agent | None
+) -> None:
     kind = metric.WhichOneof("data") or ""
     data = getattr(metric, kind)
     temporality = getattr(data, "aggregation_temporality", 0)
@@ -112,36 +130,109 @@ def _add_points(batch: _Batch, metric: Metric, points: Sequence[Any], origin: Or
         bool(getattr(data, "is_monotonic", False)),
     )
     name = metric.name[:MAX_LABEL_CHARS]
+    if not name:
+        batch.rejected["metric without a name"] += len(points)
+        return
+    series = _SeriesOf(batch.limits, origin, salt)
+    if kind in ("gauge", "sum") and agent is None and not any(point.exemplars for point in points):
+        _add_numbers(batch, name, points, head, origin, series)
+        return
     read = _READERS[kind]
+    rows: list[Row] = []
     for point in points:
         try:
-            batch.rows.append(_row(batch, name, point, head, origin, salt, read(point, batch.limits)))
+            rows.append(_row(batch, name, point, head, origin, series, read(point, batch.limits)))
         except _RefusedError as refused:
             batch.rejected[str(refused)] += 1
+    batch.add(rows if agent is None else _of_gpu_agent(agent, metric.name, rows))
 
 
-def _row(batch: _Batch, name: str, point: Any, head: Row, origin: Origin, salt: bytes, numbers: tuple[Any, ...]) -> Row:
-    if not name:
-        raise _RefusedError("metric without a name")
+class _SeriesOf:
+    """The series of a metric's points. Senders repeat a series' attributes in each of its points, and few series."""
+
+    def __init__(self, limits: Limits, origin: Origin, salt: bytes) -> None:
+        self._limits = limits
+        self._origin = origin
+        self._salt = salt
+        self._seen: list[tuple[Any, _Series]] = []
+        self._none: _Series | None = None
+
+    def of(self, pairs: Any) -> _Series:
+        """Return the series that a point's attributes name."""
+        if not pairs:
+            if self._none is None:
+                self._none = self._read(pairs)
+            return self._none
+        for known, series in self._seen:
+            if known == pairs:
+                return series
+        found = self._read(pairs)
+        if len(self._seen) < _REMEMBERED_SERIES:
+            self._seen.append((pairs, found))
+        return found
+
+    def _read(self, pairs: Any) -> _Series:
+        truncated: dict[str, int] = {}
+        attributes = read_attributes(pairs, self._limits, truncated).texts
+        return _Series(
+            int.from_bytes(digest(attributes, self._salt), "big"),
+            self._origin.host or _first(attributes, _HOST_KEYS),
+            _gpu(attributes, self._origin),
+            attributes,
+        )
+
+
+def _add_numbers(
+    batch: _Batch, name: str, points: Sequence[NumberDataPoint], head: Row, origin: Origin, of: _SeriesOf
+) -> None:
+    """Add the points of a gauge or sum: what all of them share is repeated, not read for each."""
+    times: list[int] = []
+    starts: list[int] = []
+    values: list[float | None] = []
+    series: list[_Series] = []
+    for point in points:
+        at = point.time_unix_nano
+        if not batch.oldest_ns <= at <= batch.newest_ns:
+            batch.rejected[_untimely(batch, at)] += 1
+            continue
+        start = point.start_time_unix_nano
+        times.append(at)
+        starts.append(start if 0 < start <= at else at)
+        values.append(_value(point))
+        series.append(of.of(point.attributes))
+    count = len(times)
+    shared: list[list[Any]] = [[each] * count for each in head]
+    rest: list[list[Any]] = [[each] * count for each in _NO_STATISTICS]
+    ids, hosts, gpus, attributes = map(list, zip(*series, strict=True)) if series else ([], [], [], [])
+    nothing: list[list[Any]] = [[[]] * count] * 4
+    parts = [[name] * count, ids, times, starts, *shared, [origin.service] * count, hosts, gpus, values, *rest]
+    for column, part in zip(batch.columns, [*parts, attributes, [origin.texts] * count, *nothing], strict=True):
+        column.extend(part)
+
+
+def _untimely(batch: _Batch, at: int) -> str:
+    return "time missing or too old" if at < batch.oldest_ns else "time in the future"
+
+
+def _row(
+    batch: _Batch, name: str, point: Any, head: Row, origin: Origin, of: _SeriesOf, numbers: tuple[Any, ...]
+) -> Row:
     at = point.time_unix_nano
-    if at < batch.oldest_ns:
-        raise _RefusedError("time missing or too old")
-    if at > batch.newest_ns:
-        raise _RefusedError("time in the future")
-    truncated: dict[str, int] = {}
-    attributes = read_attributes(point.attributes, batch.limits, truncated).texts
+    if not batch.oldest_ns <= at <= batch.newest_ns:
+        raise _RefusedError(_untimely(batch, at))
     start = point.start_time_unix_nano
+    series = of.of(point.attributes)
     return (
         name,
-        int.from_bytes(digest(attributes, salt), "big"),
+        series.id,
         at,
         start if 0 < start <= at else at,
         *head,
         origin.service,
-        origin.host or _first(attributes, _HOST_KEYS),
-        _gpu(attributes, origin),
+        series.host,
+        series.gpu,
         *numbers,
-        attributes,
+        series.attributes,
         origin.texts,
         *_exemplars(point),
     )
@@ -205,20 +296,24 @@ def _first(attributes: dict[str, str], keys: Iterable[str]) -> str:
 
 
 def _gpu(attributes: dict[str, str], origin: Origin) -> str:
-    named = gpu_uuids(attributes) or origin.gpu_uuids
-    return named[0] if named else ""
+    named = [] if attributes.keys().isdisjoint(GPU_KEYS) else gpu_uuids(attributes)
+    return next(iter(named or origin.gpu_uuids), "")
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _number(point: NumberDataPoint, limits: Limits) -> tuple[Any, ...]:
+def _value(point: NumberDataPoint) -> float | None:
     which = point.WhichOneof("value")
-    value = None
-    if which is not None and not point.flags & _NO_RECORDED_VALUE:
-        value = _finite(float(getattr(point, which)))
-    return (value, 0, None, None, None, *_NO_BUCKETS)
+    if which is None or point.flags & _NO_RECORDED_VALUE:
+        return None
+    value = point.as_double if which == "as_double" else float(point.as_int)
+    return value if math.isfinite(value) else None
+
+
+def _number(point: NumberDataPoint, limits: Limits) -> tuple[Any, ...]:
+    return (_value(point), *_NO_STATISTICS)
 
 
 def _statistics(point: HistogramDataPoint | ExponentialHistogramDataPoint) -> tuple[Any, ...]:

@@ -17,6 +17,8 @@ _HOST = ("host.name", "k8s.node.name")
 _GPUS = ("gpu.uuids", "gpu.uuid", "gpu_uuid")
 # OpenTelemetry's key, and dcgm-exporter's label.
 _HARDWARE = ("hw.id", "UUID")
+# Without one of these nothing names a GPU.
+GPU_KEYS = frozenset((*_GPUS, *_HARDWARE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 UP_SECONDS = 120
 STOP_SECONDS = 90
+# Hashing a password takes a second alone, and a busy machine takes its time for every answer.
+ANSWER_SECONDS = 60
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PORTS = ("HELIOGRAPH_PORT", "HELIOGRAPH_OTLP_HTTP_PORT", "HELIOGRAPH_OTLP_GRPC_PORT", "HELIOGRAPH_STORE_PORT")
@@ -40,7 +42,9 @@ class Platform:
 
     def api(self, path: str, **parameters: Any) -> Any:
         """Return what the JSON API answers."""
-        answer = httpx.get(f"{self.base}/api/v1/{path}", params=parameters, headers={"x-api-key": self.api_key})
+        answer = httpx.get(
+            f"{self.base}/api/v1/{path}", params=parameters, headers={"x-api-key": self.api_key}, timeout=ANSWER_SECONDS
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -121,7 +125,7 @@ def make_environment(folder: Path) -> dict[str, str]:
 
 def create_key(platform: Platform) -> str:
     """Create an API key the way a person does: sign in, fill the form, read the key."""
-    with httpx.Client(base_url=platform.base, follow_redirects=True) as client:
+    with httpx.Client(base_url=platform.base, follow_redirects=True, timeout=ANSWER_SECONDS) as client:
         form = {"username": "admin", "password": PASSWORD}
         client.get("/login")
         form["csrfmiddlewaretoken"] = client.cookies["csrftoken"]

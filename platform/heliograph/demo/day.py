@@ -71,7 +71,7 @@ ENGINES = (
         61 << 30,
         3.2,
         0.05,
-        0.009,
+        0.014,
         ("support-v2", "legal-v1", "sql-v4"),
     ),
 )
@@ -174,7 +174,7 @@ class Day:
                 free_ns = max(free_ns, arrived) + round(0.35 * SECOND)
                 queue = (free_ns - arrived) / SECOND
             hot = HOT_GPU in engine.gpus and self.within(HOT, arrived)
-            tokens = rng.randrange(80, 320)
+            tokens = rng.randrange(300, 900)
             started = arrived + round(queue * SECOND)
             first = started + round(engine.prefill_s * rng.uniform(0.8, 1.2) * SECOND)
             per_token = engine.per_token_s * rng.uniform(0.92, 1.08) * (SLOWER if hot else 1.0)
