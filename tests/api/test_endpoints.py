@@ -363,6 +363,7 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
         "/api/v1/gpus/{gpu_uuid}/requests",
         "/api/v1/engines",
         "/api/v1/models",
+        "/api/v1/ocr/grid",
         "/api/v1/training/jobs",
         "/api/v1/training/job",
         "/api/v1/scrape-targets",
