@@ -21,8 +21,8 @@ def test_it_opens_with_an_example_that_is_worked_out(reader: Client, project: Pr
     text = page(reader, project)
     assert "73.1 %" in text
     assert "0.244 %" in text
-    assert "120 GB" in text
-    assert "15 GB" in text
+    assert "120.0 GB" in text
+    assert "41.3 GB" in text
 
 
 def test_what_is_stated_stays_in_the_address_and_htmx_gets_the_figures_alone(reader: Client, project: Project) -> None:

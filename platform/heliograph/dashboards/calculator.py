@@ -1,6 +1,7 @@
 """The calculator: what a model needs and what GPUs could do with it, beside what the project's engines do."""
 
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, TypeVar
 
 from django import forms
@@ -107,8 +108,12 @@ def _bound(kind: type[FormT], request: HttpRequest, example: dict[str, str]) -> 
     """Return the form with what the address holds; what it lacks takes the example's or the initial values."""
     names = kind.base_fields
     given = {name: request.GET[name] for name in names if name in request.GET}
-    filled = {name: str(field.initial) for name, field in names.items() if field.initial is not None}
+    filled = {name: _text(field.initial) for name, field in names.items() if field.initial is not None}
     return kind({**filled, **({} if given else example), **given})
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shown(figure: Figure) -> Shown:
@@ -137,11 +142,18 @@ def _written(figure: Figure, value: float) -> str:
 _BINARY = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
-def _stages(form: ZeroForm) -> list[tuple[int, float]]:
+def _stages(form: ZeroForm) -> list[tuple[int, str, float]]:
+    """Each stage with its bytes a GPU, in gigabytes with the one decimal that the method's paper gives, and exactly."""
     if not form.is_valid():
         return []
     params, gpus = form.cleaned_data["zero_params_b"] * 1e9, form.cleaned_data["zero_gpus"]
-    return [(stage, memory.zero_bytes(params, gpus, stage)) for stage in range(4)]
+    sizes = [memory.zero_bytes(params, gpus, stage) for stage in range(4)]
+    return [(stage, _gigabytes(size), size) for stage, size in enumerate(sizes)]
+
+
+def _gigabytes(size: float) -> str:
+    # 41.25 is 41.3 in the paper, and would be 41.2 by the rounding of floats.
+    return f"{Decimal(repr(size / 1e9)).quantize(Decimal('0.1'), ROUND_HALF_UP):,} GB"
 
 
 def _level(project_id: int, form: SloForm, chosen: ChosenRange) -> Goodput | None:
