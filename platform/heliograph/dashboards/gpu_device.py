@@ -30,7 +30,7 @@ FACTS = (
     ("hw.serial_number", "Serial number"),
     ("heliograph.agent", "Sent by"),
 )
-REQUESTS_SHOWN = PROCESSES_SHOWN = 20
+REQUESTS_SHOWN = PROCESSES_SHOWN = 12
 
 
 @explained
