@@ -19,7 +19,8 @@ from heliograph.dashboards.urls import urlpatterns
 from heliograph.evals.models import Run
 from heliograph.ingest.dead_letters import DeadLetters
 from heliograph.ingest.exports import Export
-from heliograph.rules.models import RedactionRule
+from heliograph.rules.models import RedactionRule, SamplingRule, TraceWaiting
+from heliograph.scrape.models import ScrapeTarget
 from tests.dashboards.conftest import Signed
 from tests.ingest.senders import trace_request
 from tests.query.rows import llm, new_trace_id, point, store_rows, store_spans
@@ -48,7 +49,15 @@ CHANGING = {
     "settings-redaction-save",
     "settings-redaction-switch",
     "settings-redaction-trial",
+    "settings-sampling-move",
+    "settings-sampling-remove",
+    "settings-sampling-save",
+    "settings-sampling-switch",
+    "settings-sampling-wait",
     "settings-revoke-key",
+    "settings-scraping-add",
+    "settings-scraping-pause",
+    "settings-scraping-remove",
     "settings-weights",
 }
 # What changes something that binds everybody, and so is for owners alone.
@@ -88,6 +97,11 @@ def addresses(project: Project) -> dict[str, str]:
     key, _ = ApiKey.issue(project, "theirs")
     price = TokenPrice.objects.create(project=project, model="theirs", input_per_million=1, output_per_million=2)
     rules = [rulesets.add_rule(project, None, Rule(f"acme.{number}", "tags"))["id"] for number in range(2)]
+    targets = [
+        ScrapeTarget.objects.create(project=project, name="theirs", url=f"http://127.0.0.1:{number}/metrics").pk
+        for number in (1, 2)
+    ]
+    samplings = [SamplingRule.objects.create(project=project, name=f"rule {number}").pk for number in range(2)]
     redactions = [RedactionRule.objects.create(project=project, name=f"rule {number}").pk for number in range(2)]
     now = timezone.now()
     job = Reapplication.objects.create(project=project, revision=1, start=now, end=now, cursor=now)
@@ -106,6 +120,11 @@ def addresses(project: Project) -> dict[str, str]:
         "settings-conventions-remove": [rules[0]],
         "settings-conventions-switch": [rules[1]],
         "gpus-device": ["GPU-1"],
+        "settings-scraping-pause": [targets[0]],
+        "settings-scraping-remove": [targets[1]],
+        "settings-sampling-move": [samplings[1]],
+        "settings-sampling-remove": [samplings[0]],
+        "settings-sampling-switch": [samplings[1]],
         "settings-redaction-move": [redactions[1]],
         "settings-redaction-remove": [redactions[0]],
         "settings-redaction-switch": [redactions[1]],
@@ -140,6 +159,8 @@ def nothing_is_changed(project: Project) -> bool:
         and all(rule["enabled"] for rule in rulesets.rules_in_force(project))
         and len(rulesets.rules_in_force(project)) == 2
         and [rule.enabled for rule in RedactionRule.objects.all()] == [True, True]
+        and [rule.enabled for rule in SamplingRule.objects.all()] == [True, True]
+        and not TraceWaiting.objects.exists()
         and not Reapplication.objects.get().cancel_requested
     )
 
@@ -173,6 +194,12 @@ def test_owners_and_editors_may_open_and_change(addresses: dict[str, str], signe
             *("settings-revoke-key", "ingest-letter-delete", "ingest-letter-replay", "settings-conventions-cancel"),
             *("settings-conventions-remove", "settings-conventions-switch", "settings-delete-gpu-price"),
             *("settings-redaction-move", "settings-redaction-remove", "settings-redaction-switch"),
+            *(
+                "settings-sampling-move",
+                "settings-sampling-remove",
+                "settings-sampling-switch",
+                *("settings-sampling-wait", "settings-scraping-pause", "settings-scraping-remove"),
+            ),
         ],
         302,
     )

@@ -64,6 +64,7 @@ def test_no_page_has_a_serious_fault_of_accessibility(platform: Platform, page: 
     paths += ["/p/default/ingest", "/p/default/settings", "/p/default/traces?cursor=bad"]
     paths += ["/p/default/settings/conventions?range=1h", "/p/default/settings/redaction"]
     paths += ["/p/default/settings/prices?model=in-house"]
+    paths += ["/p/default/settings/sampling"]
     for path in paths:
         page.goto(path)
         page.wait_for_load_state("networkidle")
@@ -77,6 +78,7 @@ def test_no_page_scrolls_sideways_on_a_phone(platform: Platform, page: Page, jud
     paths = ["/p/default/", "/p/default/traces", f"/p/default/traces/{judged}", "/p/default/evaluations"]
     paths += ["/p/default/ingest", "/p/default/settings/conventions?range=1h", "/p/default/settings/redaction"]
     paths += ["/p/default/settings/prices?model=in-house"]
+    paths += ["/p/default/settings/sampling"]
     widths = {}
     for path in [*paths, "/p/default/settings", "/p/default/traces/unknown"]:
         page.goto(path)
