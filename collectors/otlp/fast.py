@@ -22,6 +22,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collectors import kernel
 from collectors.otlp.columns import SPAN_COLUMNS, Row
+from collectors.otlp.hostile import check_protobuf
 from collectors.otlp.limits import Limits
 from collectors.otlp.resources import read_resource
 from collectors.otlp.spans import REFUSALS, Base, Read, SpanReader, base_of
@@ -77,6 +78,12 @@ def read(body: bytes, reader: SpanReader) -> Found | None:
     return table.read(body, reader)
 
 
+def _span_of(data: bytes) -> Span:
+    """A span, unless it would unfold in memory. Raises Malformed."""
+    check_protobuf(data, Span.DESCRIPTOR)
+    return Span.FromString(data)
+
+
 class _Table:
     """The kernel's reader for one table of keys, with the templates that were made by it."""
 
@@ -114,7 +121,7 @@ class _Table:
         long_rows: list[int] = []
 
         def read_span(data: bytes, base: tuple[int, Base], place: int, key: bytes | None) -> Row:
-            span = Span.FromString(data)
+            span = _span_of(data)
             found = reader.read(span, base[1])
             if cutter.saw_long:
                 cutter.saw_long = False
@@ -128,7 +135,7 @@ class _Table:
                 body,
                 lambda resource, scope: self._base_of(resource, scope, limits, prices),
                 read_span,
-                Span.FromString,
+                _span_of,
                 long_rows,
                 oldest_ns=max(reader.oldest_ns, 0),
                 newest_ns=max(reader.newest_ns, 0),

@@ -18,9 +18,12 @@ MAX_MESSAGES = 4_000_000
 _Tree = dict[int, Any]
 
 
-def check_protobuf(body: bytes, descriptor: Any, most: int = MAX_MESSAGES) -> None:
-    """Raise Malformed for a body of more than `most` messages; what is no protobuf is left to the parser."""
-    if len(body) <= UNCOUNTED_BYTES:
+def check_protobuf(body: bytes, descriptor: Any, most: int = MAX_MESSAGES, times: int = 1) -> None:
+    """Raise Malformed for a body of more than `most` messages; what is no protobuf is left to the parser.
+
+    `times` says how many times larger than UNCOUNTED_BYTES a body may be without being counted.
+    """
+    if len(body) <= times * UNCOUNTED_BYTES:
         return
     count = 0
     waiting: list[tuple[int, int, _Tree]] = [(0, len(body), _tree(descriptor))]
