@@ -45,10 +45,15 @@ _OF_FEW_VALUES = frozenset(
 )
 # In the order of a template's flags.
 _NAME_IS_TOOL, _REASON_OF_ANSWER = 1, 2
-# A template is a row of about 2 kB and its key; a sender makes a few, a hostile one as many as it likes.
+# A template is a row without its texts and a key, about 3 kB; a sender makes a few, a hostile one as many as it likes.
 _MAX_TEMPLATES = 4_096
-# Resources with their scopes, at about 10 kB: a fleet's collector passes on thousands.
+# What the kernel fills into every template that has it: the first span's own must not stay in memory.
+_FILLED: dict[str, Any] = {"attributes": {}, "input": "", "input_preview": "", "output": "", "output_preview": ""}
+# Resources with their scopes, at about 10 kB: a fleet's collector passes on thousands. Larger ones are not kept, and
+# neither are templates of their spans.
 _MAX_BASES = 2_048
+_MAX_BASE_BYTES = 16_384
+_NOT_KEPT = 0
 # The kernel learns 65,536 keys; then its table is begun afresh.
 _MAX_KEYS = 65_000
 _serials = count(1)
@@ -126,7 +131,7 @@ class _Table:
             if cutter.saw_long:
                 cutter.saw_long = False
                 long_rows.append(place)
-            if key is not None:
+            if key is not None and base[0] != _NOT_KEPT:
                 self._learn(key, span, found, reader)
             return found.row
 
@@ -163,7 +168,10 @@ class _Table:
         known = self._bases.get(key)
         if known is None:
             origin = read_resource(Resource.FromString(resource), limits)
-            known = (next(_serials), base_of(origin, InstrumentationScope.FromString(scope)))
+            base = base_of(origin, InstrumentationScope.FromString(scope))
+            if len(resource) + len(scope) > _MAX_BASE_BYTES:
+                return _NOT_KEPT, base
+            known = (next(_serials), base)
             if len(self._bases) >= _MAX_BASES:
                 self._bases.clear()
             self._bases[key] = known
@@ -195,7 +203,8 @@ class _Table:
             flags |= _REASON_OF_ANSWER
         if len(self._templates) >= _MAX_TEMPLATES:
             self._templates.clear()
-        self._templates[key] = (found.row, rates, flags)
+        row = tuple(_FILLED.get(name, value) for name, value in zip(SPAN_COLUMNS, found.row, strict=True))
+        self._templates[key] = (row, rates, flags)
 
 
 # As many as projects that have rules of their own and send at the same time.

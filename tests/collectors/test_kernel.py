@@ -20,7 +20,7 @@ from collectors.otlp.limits import Limits
 from collectors.otlp.traces import DecodedSpans, decode
 from collectors.pricing import ModelPrice
 from collectors.semconv import canonical
-from collectors.semconv.dialects import DIALECTS
+from collectors.semconv.dialects import DIALECTS, INDEX
 from collectors.semconv.rules import Rule, compiled
 from tests.collectors.build import NOW, START, request, span
 
@@ -245,6 +245,23 @@ def test_a_long_text_is_no_reason_for_python(monkeypatch: pytest.MonkeyPatch) ->
     assert isinstance(decoded, DecodedSpans)
     assert decoded.long_rows == list(range(8))
     assert slow_reads(monkeypatch, body, blobs_until="2099-01-05") == 0
+
+
+def test_no_span_s_texts_stay_in_memory_with_its_template() -> None:
+    secret = "told once and kept nowhere"
+    text = json.dumps([{"role": "user", "parts": [{"type": "text", "content": secret}]}])
+    made = chat(1, **{"gen_ai.input.messages": text, "note": secret})
+    check(request(made, resource={"service.name": "forgetful"}).SerializeToString())
+    templates = fast._table_of(INDEX)._templates
+    assert any("forgetful" in row for row, _, _ in templates.values())
+    assert secret not in repr(templates)
+
+
+def test_a_huge_resource_is_read_and_not_kept() -> None:
+    body = request(*map(chat, range(1, 4)), resource={"service.name": "s", "huge": "h" * 20_000}).SerializeToString()
+    kept = len(fast._table_of(INDEX)._bases)
+    check(body)
+    assert len(fast._table_of(INDEX)._bases) == kept
 
 
 def test_a_project_s_own_rules_are_heeded() -> None:
