@@ -47,7 +47,7 @@ async def _wait_for_targets(stop: asyncio.Event) -> bool:
     from heliograph.scrape import delivery  # noqa: PLC0415  # after Django is set up
 
     while not stop.is_set():
-        if await delivery.in_thread(delivery.targets):
+        if await delivery.unless_away(lambda: bool(delivery.targets()), False):
             return True
         await _pause(LOOK_S, stop)
     return False
@@ -59,15 +59,22 @@ async def _scrape(stop: asyncio.Event) -> None:
     from heliograph.ingest.pipeline import Pipeline  # noqa: PLC0415
     from heliograph.scrape import delivery  # noqa: PLC0415
     from heliograph.scrape.addresses import Policy  # noqa: PLC0415
-    from heliograph.scrape.runner import Scraper  # noqa: PLC0415
+    from heliograph.scrape.runner import Scraper, Target  # noqa: PLC0415
 
     pipeline = Pipeline()
+    known: list[Target] = []
+
+    async def load() -> list[Target]:
+        nonlocal known
+        known = await delivery.unless_away(delivery.targets, known)
+        return known
+
     log.info("scraping")
     try:
         await Scraper(
-            load=lambda: delivery.in_thread(delivery.targets),
+            load=load,
             deliver=lambda target, request, now_ns: delivery.deliver(pipeline, target, request, now_ns),
-            note=lambda outcomes: delivery.in_thread(lambda: delivery.note(outcomes)),
+            note=lambda outcomes: delivery.unless_away(lambda: delivery.note(outcomes), None),
             policy=Policy(loopback=settings.SCRAPE_LOOPBACK),
             room=lambda: delivery.PipelineRoom(pipeline.room.share()),
         ).run(stop)
@@ -86,7 +93,7 @@ async def _follow_file(stop: asyncio.Event) -> None:
     path = Path(settings.SCRAPE_FILE)
     seen: tuple[int, int] | None = (-1, -1)
 
-    def look() -> None:
+    def look() -> bool:
         try:
             listed = file.read(path)
         except found.DiscoveryError as error:
@@ -95,12 +102,13 @@ async def _follow_file(stop: asyncio.Event) -> None:
         else:
             found.keep("file", listed, settings.SCRAPE_PROJECT)
             log.info("%s names %d targets", path, len(listed))
+        return True
 
     while not stop.is_set():
         now = await asyncio.to_thread(file.stamp, path)
-        if now != seen:
+        # What could not be written down is looked at again.
+        if now != seen and await delivery.unless_away(look, False):
             seen = now
-            await delivery.in_thread(look)
         await _pause(LOOK_S, stop)
 
 
@@ -121,7 +129,7 @@ async def _follow_kubernetes(stop: asyncio.Event) -> None:
 
     async def changed(pods: list[found.Found]) -> None:
         log.info("%d pods ask to be scraped", len(pods))
-        await delivery.in_thread(lambda: found.keep("kubernetes", pods, settings.SCRAPE_PROJECT))
+        await delivery.unless_away(lambda: found.keep("kubernetes", pods, settings.SCRAPE_PROJECT), None)
 
     while not stop.is_set():
         try:
@@ -129,7 +137,7 @@ async def _follow_kubernetes(stop: asyncio.Event) -> None:
         except found.DiscoveryError as error:
             said = str(error)
             log.warning("the pods' targets stay as they were: %s", said)
-            await delivery.in_thread(partial(found.note, "kubernetes", None, said))
+            await delivery.unless_away(partial(found.note, "kubernetes", None, said), None)
         await _pause(LOOK_S, stop)
 
 

@@ -1,11 +1,13 @@
 """The scraper's ends in this installation: targets from the database, points into the ingest's pipeline, notes back."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from django.db import Error as DatabaseError
 from django.db import close_old_connections
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
@@ -18,6 +20,8 @@ from heliograph.ingest.refusals import Busy, Refusal
 from heliograph.scrape.fetch import ScrapeError
 from heliograph.scrape.models import MAX_TARGETS, ScrapeTarget
 from heliograph.scrape.runner import Outcome, RoomShare, Target
+
+log = logging.getLogger(__name__)
 
 # The key under which the ledger counts what was scraped, and whose limits bind it. Nobody holds its secret.
 KEY_NAME = "scraper"
@@ -35,6 +39,15 @@ async def in_thread(work: Callable[[], T]) -> T:
             close_old_connections()
 
     return await asyncio.to_thread(run)
+
+
+async def unless_away(work: Callable[[], T], otherwise: T) -> T:
+    """As `in_thread`, but return `otherwise` while the database does not answer: scraping goes on without it."""
+    try:
+        return await in_thread(work)
+    except DatabaseError as error:
+        log.warning("the metadata database does not answer: %s", error)
+        return otherwise
 
 
 def targets() -> list[Target]:
