@@ -21,6 +21,9 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
     evaluation.spans_to_evaluate: lambda project, *_: evaluation.spans_to_evaluate(
         project, evaluation.Watermark(0), datetime.now(UTC) + timedelta(minutes=1)
     ),
+    evaluation.spans_of_traces: lambda project, trace_id, _: evaluation.spans_of_traces(
+        project, [trace_id], "another", "1"
+    ),
     evaluation.texts: lambda project, *_: evaluation.texts(project, HOUR, "input"),
     evaluation.paired_scores: lambda project, *_: (
         found := evaluation.paired_scores(project, HOUR, "g", "shop", "1", "2"),
@@ -39,6 +42,7 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
         each for each in ledger.lag_series(project, _AROUND_NOW) if each.p50_s is not None
     ],
     ledger.clocks: lambda project, *_: ledger.clocks(project, _AROUND_NOW),
+    ledger.sampling: lambda project, *_: ledger.sampling(project, _AROUND_NOW).kept,
     ledger.uses: lambda project, *_: ledger.uses(project),
     ledger.usage: lambda project, *_: ledger.usage(project, _AROUND_NOW.start, _AROUND_NOW.start),
     overview.summary: lambda project, *_: overview.summary(project, RollupFilter(range=HOUR)).current.requests,
@@ -97,7 +101,7 @@ def world(project_id: int) -> tuple[int, str, str]:
     ]
     scores.write_scores(project_id, judged, 90)
     minute = datetime.now(UTC).replace(second=0, microsecond=0)
-    counted = {"requests": 2, "bytes": 100, "accepted": 3, "rejected": 1}
+    counted = {"requests": 2, "bytes": 100, "accepted": 3, "rejected": 1, "kept_traces": 1}
     same = {"project_id": project_id, "key_id": 1, "signal": "traces", "minute": minute, "reason": ""}
     columns = {name: [value] * len(counted) for name, value in same.items()}
     client.insert("ingest_ledger", columns | {"what": [*counted], "n": [*counted.values()]})
