@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from heliograph.accounts.models import Project
@@ -57,6 +57,7 @@ def test_a_watch_list_that_says_something_else_says_what(text: bytes, said: str)
         file.parse(text)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_targets_or_a_reason(text: bytes) -> None:
     try:
