@@ -8,7 +8,21 @@ from types import ModuleType
 import pytest
 
 from heliograph.clickhouse import client
-from heliograph.query import evaluation, facets, gpu, ledger, metrics, overview, scores, serving, spans, traces
+from heliograph.query import (
+    attribute_keys,
+    completeness,
+    evaluation,
+    facets,
+    gpu,
+    ledger,
+    metrics,
+    overview,
+    scores,
+    serving,
+    spans,
+    trace_facts,
+    traces,
+)
 from heliograph.query.filters import RollupFilter, ScoreBound, TimeRange
 from heliograph.query.scores import Score, ScoreFilter
 from tests.query.rows import HOUR, at, llm, new_trace_id, point, span, spans_in_hour, store_rows, store_spans
@@ -16,8 +30,31 @@ from tests.query.rows import HOUR, at, llm, new_trace_id, point, span, spans_in_
 pytestmark = pytest.mark.usefixtures("store")
 
 Ask = Callable[[int, str, str], object]
-MODULES = (evaluation, facets, gpu, ledger, metrics, overview, scores, serving, spans, traces)
+MODULES = (
+    attribute_keys,
+    completeness,
+    evaluation,
+    facets,
+    gpu,
+    ledger,
+    metrics,
+    overview,
+    scores,
+    serving,
+    spans,
+    trace_facts,
+    traces,
+)
 QUESTIONS: dict[Callable[..., object], Ask] = {
+    attribute_keys.recent_keys: lambda project, *_: attribute_keys.recent_keys(project, HOUR).keys,
+    attribute_keys.examples: lambda project, *_: attribute_keys.examples(project, HOUR, ["acme.key"]),
+    completeness.states: lambda project, trace_id, _: completeness.states(project, [trace_id]),
+    completeness.settled: lambda project, *_: (
+        completeness.settled(project, completeness.Place(0), datetime.now(UTC) + timedelta(minutes=1)).traces
+    ),
+    completeness.removed: lambda project, *_: completeness.removed(project, [_REMOVED]),
+    trace_facts.facts: lambda project, trace_id, _: trace_facts.facts(project, [trace_id], ["g"]),
+    trace_facts.recent_traces: lambda project, *_: trace_facts.recent_traces(project, HOUR, 10),
     evaluation.spans_to_evaluate: lambda project, *_: evaluation.spans_to_evaluate(
         project, evaluation.Watermark(0), datetime.now(UTC) + timedelta(minutes=1)
     ),
@@ -75,6 +112,7 @@ NO_QUESTION = {scores.write_scores}
 # The ledger knows when things came in, not when they happened.
 _AROUND_NOW = TimeRange(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1))
 _GROUNDED = ScoreFilter(range=HOUR, name="g")
+_REMOVED = "f" * 32
 _SUMMARIES: dict[str, traces.TraceRow] = {}
 
 
@@ -85,6 +123,7 @@ def world(project_id: int) -> tuple[int, str, str]:
     call = llm(
         trace_id, 2, release="1", host="node", gpu_uuids=["GPU"], input="question", input_preview="q", output="answer"
     )
+    call["attributes"] = {"acme.key": "value"}
     again = llm(new_trace_id(), 3, release="2", input="question", output="answer")
     store_spans(project_id, span(trace_id, 1), call, again)
     judged = [
@@ -104,6 +143,8 @@ def world(project_id: int) -> tuple[int, str, str]:
     counted = {"requests": 2, "bytes": 100, "accepted": 3, "rejected": 1, "kept_traces": 1}
     same = {"project_id": project_id, "key_id": 1, "signal": "traces", "minute": minute, "reason": ""}
     columns = {name: [value] * len(counted) for name, value in same.items()}
+    mark = {"trace_id": _REMOVED, "removed_at": minute, "removed_why": "no rule", "start_time": minute}
+    store_rows(project_id, "trace_states", [mark | {"retention_days": 90}])
     client.insert("ingest_ledger", columns | {"what": [*counted], "n": [*counted.values()]})
     store_rows(project_id, "metric_points", [point(gpu.UTILIZATION, 1, 0.5, host="node", gpu_uuid="GPU")])
     store_rows(project_id, "metric_points", [point("vllm:num_requests_running", 1, 2.0)])
