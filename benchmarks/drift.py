@@ -1,12 +1,13 @@
 """How often each drift test alarms when nothing moved, how often when something did, and what it costs.
 
-    python -m benchmarks.drift --data groundedness_train.jsonl.gz [--simulations 400] [--peers PYTHON]
+    python -m benchmarks.drift --data groundedness_train.jsonl.gz [--simulations 400] [--peers PYTHON ...]
 
 `--data` is a JSON-lines file of {source, answer}: sentence embeddings of the `fever_dev` answers are the reference,
 with a share replaced by those of `factcheckgpt` (a near domain). `--pools A.npy B.npy` gives the two pools ready-made.
-Without either only the Gaussian sets run. `--peers` is the interpreter of another environment with alibi-detect and
-Evidently, which get the same windows. Ratios are of CPU seconds in the same run; a rate of r over s simulations has a
-standard error of sqrt(r (1 - r) / s). Run as a module: as a file, benchmarks/evaluators.py would hide the package.
+Without either only the Gaussian sets run. `--peers` are the interpreters of other environments with alibi-detect or
+Evidently (whose last permissive versions exclude each other), which get the same windows. Ratios are of CPU seconds in
+the same run; a rate of r over s simulations has a standard error of sqrt(r (1 - r) / s). Run as a module: as a file,
+benchmarks/evaluators.py would hide the package.
 """
 
 from __future__ import annotations
@@ -114,14 +115,19 @@ def rates(make: Callable[[int], Pair], simulations: int, chosen: list[str]) -> I
         yield name, alarms / runs, cpu / runs, runs
 
 
-def peer_rates(python: str, make: Callable[[int], Pair], simulations: int) -> Iterator[tuple[str, float, float, int]]:
+def peer_rates(
+    pythons: list[str], make: Callable[[int], Pair], simulations: int
+) -> Iterator[tuple[str, float, float, int]]:
     """The same for the peers, in their own environment over the same windows."""
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(simulations):
             np.savez(Path(folder) / f"{seed}.npz", *make(seed))
         worker = Path(__file__).with_name("drift_peers.py")
-        done = subprocess.run([python, str(worker), folder], capture_output=True, text=True, check=True)
-    for name, row in json.loads(done.stdout.splitlines()[-1]).items():
+        found: dict[str, dict[str, float]] = {}
+        for python in pythons:
+            done = subprocess.run([python, str(worker), folder], capture_output=True, text=True, check=True)
+            found |= json.loads(done.stdout.splitlines()[-1])
+    for name, row in found.items():
         yield name, row["alarms"] / simulations, row["cpu"] / simulations, simulations
 
 
@@ -204,7 +210,9 @@ def main() -> None:
     parser.add_argument("--pools", type=Path, nargs=2)
     parser.add_argument("--simulations", type=int, default=400)
     parser.add_argument("--peer-simulations", type=int, default=60)
-    parser.add_argument("--peers", help="interpreter with alibi-detect and Evidently")
+    parser.add_argument(
+        "--peers", nargs="+", help="interpreters with alibi-detect or Evidently, which exclude each other"
+    )
     parser.add_argument("--tests", nargs="+", default=[*TESTS, SCIPY], help="the first is the base of the ratios")
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=SECTIONS)
     options = parser.parse_args()

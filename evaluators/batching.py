@@ -41,6 +41,13 @@ class Stats:
         """Share of the tokens computed that were padding."""
         return 1 - self.tokens / self.padded_tokens if self.padded_tokens else None
 
+    def report(self) -> str:
+        """The same in words."""
+        return (
+            f"{self.pairs} pairs in {self.batches} batches, {self.pairs_per_second or 0:.1f} pairs/s, "
+            f"{self.padding_waste or 0:.1%} padding, halved for want of memory {self.halvings} times"
+        )
+
 
 def default_budget(device: torch.device) -> int:
     return CPU_TOKENS if device.type == "cpu" else GPU_TOKENS

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--input", type=Path, required=True)
     score.add_argument("--output", type=Path, required=True)
     score.add_argument("--model", help="Hugging Face id or folder of the model")
-    score.add_argument("--device", help="cpu, cuda, cuda:1, mps")
+    score.add_argument("--device", help="cpu, cuda, cuda:1, mps; several with commas between run one process each")
     score.add_argument("--batch-tokens", type=int, help="tokens a batch may hold")
     score.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of the evaluator, as JSON"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,11 +15,13 @@ from tqdm import tqdm
 from evaluators import registry
 from evaluators.errors import UsageError
 from evaluators.jsonl import read_lines, to_json
-from evaluators.score import Sample, Scorer
+from evaluators.parallel import Usage, score_by_processes, score_here
+from evaluators.score import Sample, Score
 
 # Enough for a scorer to sort by length and fill its batches, few enough to show progress and bound memory.
 CHUNK = 512
 TEXTS = ("context", "question", "answer")
+Scored = Iterator[tuple[list[Sample], list[Score]]]
 
 
 def command(options: argparse.Namespace) -> int:
@@ -31,11 +34,28 @@ def command(options: argparse.Namespace) -> int:
         if not separator:
             raise UsageError(f"--set takes KEY=VALUE, got {item!r}")
         settings[key.replace("-", "_")] = _value(text)
+    devices = (options.device or "").split(",")
+    if len(devices) > 1:
+        usage = Usage(len(devices))
+        named = {name: value for name, value in settings.items() if name != "device"}
+        return _run(options, partial(score_by_processes, options.name, named, devices), usage)
+    usage = Usage(1)
     try:
         scorer = registry.create(options.name, **settings)
     except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
-    skipped = score_file(scorer, options.input, options.output, sys.stderr)
+    code = _run(options, partial(score_here, scorer), usage)
+    # Asked by name: importing Stats imports torch, which a scorer without a model need not wait for.
+    if stats := getattr(scorer, "stats", None):
+        sys.stderr.write(f"{stats.report()}\n")
+    return code
+
+
+def _run(options: argparse.Namespace, scored: Callable[[Iterable[list[Sample]], Usage], Scored], usage: Usage) -> int:
+    try:
+        skipped = score_file(options.name, scored, options.input, options.output, sys.stderr, usage)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
     return 1 if skipped else 0
 
 
@@ -72,38 +92,59 @@ def _text(value: Any, name: str) -> str:
     return value
 
 
-def score_file(scorer: Scorer, source: Path, target: Path, messages: IO[str]) -> int:
+def score_file(
+    name: str,
+    scored: Callable[[Iterable[list[Sample]], Usage], Scored],
+    source: Path,
+    target: Path,
+    messages: IO[str],
+    usage: Usage,
+) -> int:
     """Score every line of `source` into `target` in its order; returns the number of lines skipped.
 
     Each skipped line is named on `messages` with its number and fault; the progress bar goes there too.
     """
     if target.exists() and target.samefile(source):
         raise OSError(f"the output would overwrite the input {source}")
-    skipped = scored = 0
-    chunk: list[Sample] = []
+    faults: list[str] = []
+    count = 0
     with (
         target.open("w", encoding="utf-8") as out,
-        tqdm(desc=scorer.name, unit=" samples", file=messages, mininterval=0.5) as progress,
+        tqdm(desc=name, unit=" samples", file=messages, mininterval=0.5) as progress,
     ):
-        for number, row in read_lines(source):
-            try:
-                if isinstance(row, ValueError):
-                    raise row
-                chunk.append(sample_of(row))
-            except ValueError as error:
-                skipped += 1
-                progress.write(f"{source}, line {number}: {error}; skipped", file=messages)
-            if len(chunk) == CHUNK:
-                scored += _write(scorer, chunk, out, progress)
-                chunk = []
-        if chunk:
-            scored += _write(scorer, chunk, out, progress)
-    messages.write(f"{scored} scored, {skipped} skipped\n")
-    return skipped
+
+        def skip(fault: str) -> None:
+            faults.append(fault)
+            progress.write(f"{source}, {fault}; skipped", file=messages)
+
+        for chunk, scores in scored(_chunks(source, skip), usage):
+            _write(chunk, scores, out)
+            count += len(chunk)
+            progress.update(len(chunk))
+    messages.write(f"{count} scored, {len(faults)} skipped; {usage.devices} device(s) {usage.busy_share:.0%} busy")
+    messages.write(f", at most {usage.longest_queue} chunks waiting\n" if usage.devices > 1 else "\n")
+    return len(faults)
 
 
-def _write(scorer: Scorer, chunk: list[Sample], out: IO[str], progress: tqdm[Any]) -> int:
-    for sample, score in zip(chunk, scorer.score(chunk), strict=True):
+def _chunks(source: Path, skip: Callable[[str], None]) -> Iterator[list[Sample]]:
+    """The samples of a file, CHUNK at a time; a line that is none is handed to `skip`."""
+    chunk: list[Sample] = []
+    for number, row in read_lines(source):
+        try:
+            if isinstance(row, ValueError):
+                raise row
+            chunk.append(sample_of(row))
+        except ValueError as error:
+            skip(f"line {number}: {error}")
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _write(chunk: Sequence[Sample], scores: Sequence[Score], out: IO[str]) -> None:
+    for sample, score in zip(chunk, scores, strict=True):
         row = {
             "id": sample.id,
             "value": score.value,
@@ -113,5 +154,3 @@ def _write(scorer: Scorer, chunk: list[Sample], out: IO[str], progress: tqdm[Any
         }
         out.write(to_json(row) + "\n")
     out.flush()
-    progress.update(len(chunk))
-    return len(chunk)

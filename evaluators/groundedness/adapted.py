@@ -7,26 +7,37 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 # Attention and feed-forward matrices of a BERT layer; embeddings stay as they come in the package.
 _ADAPTED = ("query", "key", "value", "dense")
 
 
-class LowRank(nn.Module):
-    """W + B A with rank r, the update of LoRA (Hu et al., arXiv 2106.09685), as a parametrization of a weight.
+class AdaptedLinear(nn.Module):
+    """W x + B A x with rank r: a frozen matrix and the update of LoRA (Hu et al., arXiv 2106.09685).
 
-    A starts at random and B at zero, so an untrained adapter leaves the weights as they are.
+    A starts at random and B at zero, so an untrained adapter leaves the outputs as they are. The update is kept in fp32
+    and applied beside the matrix, not added to it: that spares the backward pass a gradient of W's size, and in
+    bfloat16 no small step is rounded away.
     """
 
-    def __init__(self, rows: int, columns: int, rank: int) -> None:
+    def __init__(self, frozen: nn.Linear, rank: int) -> None:
         super().__init__()
+        rows, columns = frozen.weight.shape
+        self.frozen = frozen
         self.a = nn.Parameter(torch.randn(rank, columns) / columns**0.5)
         self.b = nn.Parameter(torch.zeros(rows, rank))
 
-    def forward(self, weight: Tensor) -> Tensor:
-        return weight + (self.b @ self.a).to(weight.dtype)
+    def forward(self, x: Tensor) -> Tensor:
+        down = nn.functional.linear(x, self.a.to(x.dtype))
+        out: Tensor = self.frozen(x) + nn.functional.linear(down, self.b.to(x.dtype))
+        return out
+
+    def merged(self) -> nn.Linear:
+        """One matrix with the update added in, in the type of the frozen one."""
+        weight = self.frozen.weight.detach().float() + self.b.detach() @ self.a.detach()
+        self.frozen.weight = nn.Parameter(weight.to(self.frozen.weight.dtype), requires_grad=False)
+        return self.frozen
 
 
 class AdaptedVerifier(nn.Module):
@@ -70,14 +81,19 @@ def load_encoder(folder: Path, dtype: torch.dtype, attention: str) -> PreTrained
 
 
 def add_adapters(model: AdaptedVerifier, rank: int) -> None:
-    """Freeze the encoder and give each of its matrices a trainable low-rank update, kept in fp32 whatever the type of
-    the frozen weights: in bfloat16 small steps would be rounded away."""
+    """Freeze the encoder and give each of its matrices a trainable low-rank update."""
     for parameter in model.encoder.parameters():
         parameter.requires_grad_(False)
     for name, module in list(model.encoder.named_modules()):
         if isinstance(module, nn.Linear) and name.rsplit(".", 1)[-1] in _ADAPTED:
-            rows, columns = module.weight.shape
-            parametrize.register_parametrization(module, "weight", LowRank(rows, columns, rank))
+            model.encoder.set_submodule(name, AdaptedLinear(module, rank))
+
+
+def merge_adapters(model: AdaptedVerifier) -> None:
+    """Plain matrices again, as fast as without adapters."""
+    for name, module in list(model.encoder.named_modules()):
+        if isinstance(module, AdaptedLinear):
+            model.encoder.set_submodule(name, module.merged())
 
 
 def save_adapters(model: AdaptedVerifier, path: Path, metadata: dict[str, str]) -> None:
@@ -96,14 +112,12 @@ def load_adapted(folder: Path, adapters: Path, dtype: torch.dtype) -> AdaptedVer
     Raises ValueError if the file holds other parameters than this architecture has.
     """
     state = {name: tensor.float() for name, tensor in load_file(adapters).items()}
-    rank = next(tensor.shape[0] for name, tensor in state.items() if name.endswith(".weight.0.a"))
+    rank = next(tensor.shape[0] for name, tensor in state.items() if name.endswith(".a"))
     model = AdaptedVerifier(load_encoder(folder, dtype, "sdpa"))
     add_adapters(model, rank)
     expected = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     if expected != set(state):
         raise ValueError(f"{adapters.name} does not fit the packaged encoder: {sorted(expected ^ set(state))[:3]}")
     model.load_state_dict(state, strict=False)
-    for module in model.encoder.modules():
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    merge_adapters(model)
     return model.eval().requires_grad_(False)

@@ -1,7 +1,8 @@
 """The default that needs no download: packaged MiniLM with trained adapters, word counts, a calibrated layer on top.
 
 The verifier reads the answer as a whole and sentence by sentence, each beside the sentences of the context that cover
-it best; a logistic layer weighs what it says with the share of unseen words, as README.md beside the weights tells.
+it best; a logistic layer weighs what it says with the share of unseen words and with how near the loneliest words come
+to the context (nearest.py), as README.md beside the weights tells.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from evaluators.batching import Stats, run_batched
 from evaluators.groundedness.adapted import load_adapted
 from evaluators.groundedness.lexical import Overlap, Vocabulary
 from evaluators.groundedness.minilm import Tokens, collate, packaged_folder, packaged_tokenizer, tokenize
+from evaluators.groundedness.nearest import Claim, Nearest, make_claim
 from evaluators.groundedness.pairs import ANSWER_EVIDENCE_WORDS, CLAIM_EVIDENCE_WORDS, Pair, make_pair
 from evaluators.groundedness.verdict import AnswerVerdict, SentenceVerdict
 from evaluators.models import CACHE, Loaded, hash_files
@@ -76,6 +78,16 @@ class _Plan:
     pairs: list[Pair]
     overlaps: list[Overlap]
     whole: Overlap
+    claims: list[Claim]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A plan with what was read: the verifier's pairs, and the similarity of each sentence's loneliest words."""
+
+    plan: _Plan
+    pairs: list[Reading]
+    nearest: list[float]
 
 
 def plan(sample: Sample) -> _Plan:
@@ -87,14 +99,15 @@ def plan(sample: Sample) -> _Plan:
     pairs = [make_pair(context, sample.question, span.of(sample.answer), CLAIM_EVIDENCE_WORDS) for span in parts]
     pairs += [make_pair(context, sample.question, span.of(sample.answer), ANSWER_EVIDENCE_WORDS) for span in groups]
     overlaps = [vocabulary.compare(span.of(sample.answer)) for span in parts]
-    return _Plan(parts, groups, pairs, overlaps, vocabulary.compare(sample.answer))
+    beside = [make_claim(context, span.of(sample.answer)) for span in parts]
+    return _Plan(parts, groups, pairs, overlaps, vocabulary.compare(sample.answer), beside)
 
 
 def features(
-    sentences: Sequence[Reading], groups: Sequence[Reading], overlap: Overlap, worst: float
+    sentences: Sequence[Reading], groups: Sequence[Reading], overlap: Overlap, worst: float, nearest: float
 ) -> dict[str, float]:
     """What the logistic layer sees of an answer, or of a sentence taken as one. `worst` is the highest share of unseen
-    words in a sentence."""
+    words in a sentence, `nearest` the lowest similarity of a sentence's loneliest words."""
     supports = [reading.support for reading in sentences]
     whole = [reading.support for reading in groups] or supports
     return {
@@ -106,13 +119,14 @@ def features(
         "unseen_pairs": overlap.unseen_pairs,
         "unseen_numbers": overlap.unseen_numbers,
         "worst_unseen": worst,
+        "nearest": nearest,
     }
 
 
-def _features(item: _Plan, readings: Sequence[Reading]) -> dict[str, float]:
-    count = len(item.parts)
-    worst = max(overlap.unseen_words for overlap in item.overlaps)
-    return features(readings[:count], readings[count:], item.whole, worst)
+def _features(item: _Read) -> dict[str, float]:
+    count = len(item.plan.parts)
+    worst = max(overlap.unseen_words for overlap in item.plan.overlaps)
+    return features(item.pairs[:count], item.pairs[count:], item.plan.whole, worst, min(item.nearest))
 
 
 @dataclass(slots=True)
@@ -120,10 +134,12 @@ class OfflineBackend:
     """Reads pairs in batches of at most `batch_tokens` padded tokens; in bfloat16, of TILE_TOKENS."""
 
     loaded: Loaded
+    nearest: Nearest
     calibration: Calibration
     batch_tokens: int
     family: str = "offline"
     stats: Stats = field(default_factory=Stats)
+    nearest_stats: Stats = field(default_factory=Stats)
 
     @property
     def model(self) -> str:
@@ -138,37 +154,40 @@ class OfflineBackend:
         return self.calibration.threshold
 
     def judge(self, samples: Sequence[Sample]) -> list[AnswerVerdict]:
-        return [self._verdict(item, readings) for item, readings in self._read_plans(samples)]
+        return [self._verdict(item) for item in self._read_plans(samples)]
 
     def features(self, samples: Sequence[Sample]) -> list[dict[str, float]]:
         """What the logistic layer sees of each sample."""
-        return [_features(item, readings) for item, readings in self._read_plans(samples)]
+        return [_features(item) for item in self._read_plans(samples)]
 
-    def _read_plans(self, samples: Sequence[Sample]) -> list[tuple[_Plan, list[Reading]]]:
+    def _read_plans(self, samples: Sequence[Sample]) -> list[_Read]:
         plans = [plan(sample) for sample in samples]
         readings = iter(self.read([pair for item in plans for pair in item.pairs]))
-        return [(item, [next(readings) for _ in item.pairs]) for item in plans]
+        found = [[next(readings) for _ in item.pairs] for item in plans]
+        nearest = self.nearest.similarities([item.claims for item in plans], self.nearest_stats)
+        return [_Read(*row) for row in zip(plans, found, nearest, strict=True)]
 
-    def _verdict(self, item: _Plan, readings: Sequence[Reading]) -> AnswerVerdict:
+    def _verdict(self, item: _Read) -> AnswerVerdict:
         found = tuple(
             SentenceVerdict(
                 span,
-                self.calibration.probability(features([reading], [], overlap, overlap.unseen_words)),
+                self.calibration.probability(features([reading], [], overlap, overlap.unseen_words, nearest)),
                 pair.evidence,
             )
-            for span, reading, overlap, pair in zip(item.parts, readings, item.overlaps, item.pairs, strict=False)
+            for span, reading, overlap, pair, nearest in zip(
+                item.plan.parts, item.pairs, item.plan.overlaps, item.plan.pairs, item.nearest, strict=False
+            )
         )
-        probability = self.calibration.probability(_features(item, readings))
-        return AnswerVerdict(probability, found, cut=too_long(readings))
+        probability = self.calibration.probability(_features(item))
+        return AnswerVerdict(probability, found, cut=too_long(item.pairs))
 
     def read(self, pairs: Sequence[Pair]) -> list[Reading]:
         """What the verifier says of each pair, in order."""
         tokens = tokenize([(pair.premise, pair.text) for pair in pairs], READ_TOKENS)
         items = [(item, pair.claim_start) for item, pair in zip(tokens, pairs, strict=True)]
         lengths = [len(item.ids) for item in tokens]
-        if self.loaded.dtype == torch.float32:
-            return run_batched(items, lengths, self._compute, self.batch_tokens, self.stats)
-        return run_batched(items, lengths, self._compute, TILE_TOKENS, self.stats, fixed=True)
+        tokens_at_once, fixed = tiling(self.loaded.dtype, self.batch_tokens)
+        return run_batched(items, lengths, self._compute, tokens_at_once, self.stats, fixed=fixed)
 
     @torch.inference_mode()
     def _compute(self, items: list[tuple[Tokens, int]], length: int) -> list[Reading]:
@@ -179,6 +198,11 @@ class OfflineBackend:
         worst = tokens.cpu().masked_fill(~claim, -20.0).amax(dim=1)
         lengths = claim.sum(dim=1)
         return [Reading(*row) for row in zip(support.cpu().tolist(), worst.tolist(), lengths.tolist(), strict=True)]
+
+
+def tiling(dtype: torch.dtype, batch_tokens: int) -> tuple[int, bool]:
+    """Tokens of a batch, and whether all have the same number of rows."""
+    return (batch_tokens, False) if dtype == torch.float32 else (TILE_TOKENS, True)
 
 
 def too_long(sentences: Sequence[Reading]) -> str | None:
@@ -204,4 +228,10 @@ def load(device: torch.device, dtype: torch.dtype, batch_tokens: int) -> Offline
     feels, so that a score there is the same as without one."""
     chosen = dtype if device.type == "cpu" else torch.float32
     loaded = CACHE.get(("offline", device, chosen), lambda: _load(device, chosen))
-    return OfflineBackend(loaded, Calibration.read(CALIBRATION), batch_tokens)
+    return backend_of(loaded, Calibration.read(CALIBRATION), batch_tokens)
+
+
+def backend_of(loaded: Loaded, calibration: Calibration, batch_tokens: int) -> OfflineBackend:
+    """The verifier with the plain encoder beside it, on the same device and in the same number format."""
+    nearest = Nearest(loaded.device, loaded.dtype, *tiling(loaded.dtype, batch_tokens))
+    return OfflineBackend(loaded, nearest, calibration, batch_tokens)

@@ -29,7 +29,9 @@ from evaluators.score import Sample
 from evaluators.training.data import Row, document_key, is_held_out, read_rows
 
 Floats = NDArray[np.float64]
-FEATURES = ("whole", "weakest", "mean", "worst_token", "unseen_words", "unseen_pairs", "unseen_numbers", "worst_unseen")
+FOR_SUPPORT = ("whole", "weakest", "mean", "nearest")
+AGAINST = ("worst_token", "unseen_words", "unseen_pairs", "unseen_numbers", "worst_unseen")
+FEATURES = (*FOR_SUPPORT, *AGAINST)
 RIDGE = 1e-2
 
 
@@ -56,7 +58,7 @@ def measure(adapters: Path, rows: list[Row]) -> Floats:
     model = load_adapted(packaged_folder(), adapters, dtype)
     loaded = Loaded(model, packaged_tokenizer(), offline.NAME, "", device, dtype)
     blank = offline.Calibration("", 0.0, {}, 0.5)
-    backend = offline.OfflineBackend(loaded, blank, default_budget(device))
+    backend = offline.backend_of(loaded, blank, default_budget(device))
     found = backend.features([Sample("", row.context, row.question, row.answer) for row in rows])
     return np.array([[item[name] for name in FEATURES] for item in found])
 
@@ -73,8 +75,7 @@ def fit(x: Floats, y: Floats, weight: Floats) -> Floats:
             (parameters[1:] ** 2).sum()
         )
 
-    for_support = ("whole", "weakest", "mean")
-    bounds = [(None, None), *((0.0, None) if name in for_support else (None, 0.0) for name in FEATURES)]
+    bounds = [(None, None), *((0.0, None) if name in FOR_SUPPORT else (None, 0.0) for name in FEATURES)]
     found = optimize.minimize(loss, np.zeros(len(FEATURES) + 1), method="L-BFGS-B", bounds=bounds).x
     return np.concatenate([[found[0] - (found[1:] * mean / scale).sum()], found[1:] / scale])
 

@@ -21,9 +21,9 @@ from evaluators.training.corruption import Corruption, corrupt
 
 _TOKENS = re.compile(r"\S+")
 
-# How often a row is seen in a round: natural answers twice, short image captions (SNLI) seldom.
-ROUND_WEIGHT = {"snli_dev": 0.25, "snli_test": 0.25, "synthetic_corruption": 0.2, "fever_dev": 0.7, "fm2": 3.0}
-NATURAL_WEIGHT = 2.0
+# How often a row is seen in a round: natural answers once, short image captions (SNLI) seldom.
+ROUND_WEIGHT = {"snli_dev": 0.4, "snli_test": 0.4, "synthetic_corruption": 0.3, "fever_dev": 1.0, "fm2": 2.0}
+NATURAL_WEIGHT = 1.0
 # Of the corruptions, so many are of claims; the rest are of sentences of the documents.
 CORRUPTED_CLAIMS = 0.45
 

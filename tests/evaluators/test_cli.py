@@ -92,6 +92,55 @@ def test_settings_reach_the_evaluator(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(capsys, "score", "regex", "--input", tmp_path / "absent", "--output", tmp_path / "x")[0] == 3
 
 
+def test_several_devices_score_in_processes_and_keep_the_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluators.score_file.CHUNK", 2)
+    texts = ["what an idiot", "quite a nice day", "damn rain again", "", "nothing to see", "one more text"]
+    source = write(tmp_path / "in.jsonl", *({"id": i, "answer": text} for i, text in enumerate(texts)), "{")
+    written = []
+    for device in ("cpu", "cpu,cpu"):
+        path = tmp_path / f"{device}.jsonl"
+        command = [
+            "score",
+            "toxicity",
+            "--set",
+            "method=words",
+            "--input",
+            source,
+            "--output",
+            path,
+            "--device",
+            device,
+        ]
+        code, _, err = run(capsys, *command)
+        assert (code, f"{len(device.split(','))} device(s)" in err) == (1, True), err
+        written.append(path.read_text())
+    assert written[0] == written[1]
+    assert len(written[0].splitlines()) == len(texts)
+
+
+NO_NETWORK = """
+import socket, sys
+def refuse(*_, **__): raise AssertionError("the network was asked for")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from evaluators.cli import main
+for name in ("groundedness", "toxicity", "pii"):
+    command = ["score", name, "--input", sys.argv[1], "--output", sys.argv[2] + name, "--device", "cpu"]
+    assert main(command) == 0, name
+"""
+
+
+def test_evaluators_import_and_score_with_the_network_cut(tmp_path: Path) -> None:
+    row = {"id": "a", "context": "Paris is the capital of France.", "question": "?", "answer": "Paris is in France."}
+    source = write(tmp_path / "in.jsonl", row)
+    command = [sys.executable, "-c", NO_NETWORK, str(source), f"{tmp_path}/"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    values = [json.loads((tmp_path / name).read_text())["value"] for name in ("groundedness", "toxicity", "pii")]
+    assert None not in values
+
+
 def test_the_input_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "in.jsonl", {"id": "a", "answer": "x"})
     code, _, err = run(capsys, "score", "repetition", "--input", source, "--output", source)
