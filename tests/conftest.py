@@ -23,6 +23,12 @@ START_SECONDS = 60
 PASSWORD = "tests only"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> None:
+    """Hash passwords at once: slow is what they have to be outside of tests."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 class StoreProcess:
     """An embedded store as a process of its own, in a folder that outlives it."""
 

@@ -1,19 +1,33 @@
 """The Celery application: `celery -A heliograph worker`."""
 
+import logging
 import os
+import threading
 from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
 from django.conf import settings
+
+log = logging.getLogger(__name__)
+
+# Jobs work in slices of minutes. The worker of `make run` is one process without children (pool solo), for which Celery
+# enforces no limit of its own: a model or an endpoint that hangs would hold up every job behind it for good.
+TASK_SECONDS = 7_200.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
 
 app = Celery("heliograph")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
-TASK_MODULES = ("heliograph.evals.tasks", "heliograph.blobs.tasks", "heliograph.remap.tasks", "heliograph.tail.tasks")
+TASK_MODULES = (
+    "heliograph.accounts.tasks",
+    "heliograph.evals.tasks",
+    "heliograph.blobs.tasks",
+    "heliograph.remap.tasks",
+    "heliograph.tail.tasks",
+)
 
 
 @celeryd_init.connect
@@ -31,3 +45,28 @@ def _load_tasks(**_: Any) -> None:
 def _keep_our_logs(**_: Any) -> None:
     """Leave logging as the settings made it; Celery would otherwise install its own format."""
     _ = settings.LOGGING
+
+
+_watches: dict[str, threading.Timer] = {}
+
+
+@task_prerun.connect
+def _watch(task_id: str, task: Any, **_: Any) -> None:
+    """End this process where a task does not end; supervisord starts it again, and the work is found again."""
+    watch = threading.Timer(TASK_SECONDS, _give_up, (task.name,))
+    watch.daemon = True
+    watch.start()
+    _watches[task_id] = watch
+
+
+@task_postrun.connect
+def _stop_watching(task_id: str, **_: Any) -> None:
+    if watch := _watches.pop(task_id, None):
+        watch.cancel()
+
+
+def _give_up(name: str) -> None:
+    log.critical("%s has run for %d s: this worker ends, to be started again", name, TASK_SECONDS)
+    logging.shutdown()
+    # A thread that hangs in a library would not let the process end otherwise.
+    os._exit(1)

@@ -58,6 +58,8 @@ def configure(options: dict[str, Any]) -> None:
                 # One line a request is the proxy's business; errors still come through.
                 "uvicorn.access": {"level": "WARNING"},
                 "httpx": {"level": "WARNING"},
+                # Three lines a login otherwise.
+                "axes": {"level": "WARNING"},
                 # A refused connection is reported by whoever asked, in one line and not with every local variable.
                 "clickhouse_driver.connection": {"level": "ERROR"},
             },

@@ -4,10 +4,12 @@ import re
 
 import pytest
 import sesame.utils
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
+from heliograph.accounts.tasks import remove_expired_sessions
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +49,48 @@ def test_a_wrong_password_is_explained_and_the_name_kept(alice: User) -> None:
     answer = Client().post(reverse("login"), {"username": "alice", "password": "wrong"})
     assert b"do not match" in answer.content
     assert b'value="alice"' in answer.content
+
+
+def test_after_ten_wrong_passwords_even_the_right_one_waits_and_others_do_not(alice: User) -> None:
+    User.objects.create_user("bob", password="a long password 2")
+    form = {"username": "alice", "password": "wrong"}
+    answers = [Client().post(reverse("login"), form) for _ in range(10)]
+    assert [answer.status_code for answer in answers] == [200] * 9 + [429]
+    assert b"15 minutes" in answers[-1].content
+    right = {"username": "alice", "password": "a long password 1"}
+    assert Client().post(reverse("login"), right).status_code == 429
+    assert Client().post(reverse("login"), right, REMOTE_ADDR="192.0.2.7").status_code == 302
+    assert Client().post(reverse("login"), {"username": "bob", "password": "a long password 2"}).status_code == 302
+    # The one-time link is no guess.
+    alice.refresh_from_db()
+    assert Client().get(reverse("login-link") + sesame.utils.get_query_string(alice))["location"] == reverse("home")
+
+
+def test_a_right_password_forgives_the_wrong_ones_before_it(alice: User) -> None:
+    for _ in range(2):
+        for _ in range(8):
+            Client().post(reverse("login"), {"username": "alice", "password": "wrong"})
+        right = {"username": "alice", "password": "a long password 1"}
+        assert Client().post(reverse("login"), right).status_code == 302
+
+
+def test_expired_sessions_are_removed(alice: User) -> None:
+    for age in (-60, 60):
+        client = Client()
+        client.force_login(alice)
+        session = client.session
+        session.set_expiry(age)
+        session.save()
+    remove_expired_sessions()
+    assert Session.objects.count() == 1
+
+
+def test_every_page_runs_and_loads_only_what_this_server_sends_as_files(browser: Client, acme: Project) -> None:
+    for page in (browser.get(reverse("settings", args=[acme.slug])), Client().get(reverse("login"))):
+        policy = page.headers["Content-Security-Policy"]
+        assert "script-src 'self';" in policy
+        assert "unsafe-eval" not in policy
+        assert "'unsafe-inline'" not in policy.replace("style-src-attr 'unsafe-inline'", "")
 
 
 def test_the_login_link_works_once(alice: User) -> None:

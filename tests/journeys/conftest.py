@@ -162,12 +162,13 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, platform: Platform) -> Iterator[Page]:
-    """A fresh browser window. A script error or a failed request on any page fails the test."""
+    """A fresh browser window. A script error, a failed request or a refusal by the content policy fails the test."""
     context = chromium.new_context(base_url=platform.base, viewport={"width": 1440, "height": 900})
     context.set_default_timeout(20_000)
     window = context.new_page()
     faults: list[str] = []
     window.on("pageerror", lambda error: faults.append(str(error)))
+    window.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
     window.on("response", lambda answer: faults.append(answer.url) if answer.status >= 500 else None)
     yield window
     context.close()
