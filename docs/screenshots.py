@@ -47,8 +47,13 @@ def trace_path(page: Page, base: str, slug: str) -> str:
 
 
 def gpu_trace_path(page: Page, base: str, slug: str) -> str:
-    page.goto(f"{base}/p/{slug}/traces?service=writer-api&range=7d")
+    page.goto(f"{base}/p/{slug}/traces?service=vllm-70b&range=7d")
     return page.locator("a.trace-name").first.get_attribute("href") or ""
+
+
+def first_link(page: Page, url: str, part: str) -> str:
+    page.goto(url)
+    return page.locator(f"a[href*='{part}'], a:has([href*='{part}'])").first.get_attribute("href") or ""
 
 
 def main() -> None:
@@ -80,8 +85,20 @@ def _of_theme(browser: Browser, theme: str, given: argparse.Namespace) -> None:
             "traces": f"/p/{slug}/traces",
             "trace": trace_path(page, base, slug),
             "trace-gpu": gpu_trace_path(page, base, slug),
+            "models": f"/p/{slug}/models",
+            "gpus": f"/p/{slug}/gpus",
+            "gpu": first_link(page, f"{base}/p/{slug}/gpus", "/gpus/device/"),
+            "engines": f"/p/{slug}/gpus/engines",
+            "calculator": f"/p/{slug}/gpus/calculator",
+            "costs": f"/p/{slug}/costs",
             "evaluations": f"/p/{slug}/evaluations",
+            "ingest": f"/p/{slug}/ingest",
             "settings": f"/p/{slug}/settings",
+            "conventions": f"/p/{slug}/settings/conventions",
+            "redaction": f"/p/{slug}/settings/redaction",
+            "sampling": f"/p/{slug}/settings/sampling",
+            "prices": f"/p/{slug}/settings/prices",
+            "scraping": f"/p/{slug}/settings/scraping",
         }
         for name, path in paths.items():
             take(page, given.folder, f"{name}-{suffix}", path, base, given.full)
