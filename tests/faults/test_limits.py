@@ -57,4 +57,5 @@ def test_a_month_s_spans_are_still_used_up_after_everything_was_killed(stack: St
     # A fresh process asks at once, and takes no more than comes before it has the answer.
     assert sum(map(len, sent.spans.values())) <= spans + 2 * MOST
     is_once(stack, tenant, sent)
-    assert is_balanced(books(stack, tenant))
+    # Each process writes its counts down on its own beat.
+    assert eventually(lambda: is_balanced(books(stack, tenant)))

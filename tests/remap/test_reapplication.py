@@ -93,6 +93,7 @@ KILLED_AFTER = (
     "remap.delete_traces",
     "remap.derive",
     "remap.truncate",
+    "remap.delete_hours",
 )
 
 

@@ -7,7 +7,7 @@ staged is completed, and what is derived is derived again.
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -130,7 +130,7 @@ def _work_on_slice(job: Reapplication) -> None:
         # An insert that the store broke off may be in `spans` and not in what is derived; its replay adds that.
         if Spool(settings.SPOOL_DIR, settings.SPOOL_MAX_BYTES).files():
             raise Waiting("Spooled telemetry is being replayed; it goes on afterwards.")
-        rollups.rebuild(job.project_id, job.cursor, end, job.revision)
+        rollups.rebuild(job.project_id, job.cursor, end, job.revision, is_last=end >= job.end)
     job.advance(end, done, changed)
 
 
@@ -141,13 +141,17 @@ def _end_of_slice(job: Reapplication) -> datetime:
     spans = 0
     for row in minutes:
         spans += row["spans"]
-        if spans > SLICE_SPANS and row is not minutes[0]:
-            return row["minute"]  # type: ignore[no-any-return]  # a datetime
-        if row["week"] != minutes[0]["week"]:
-            return row["minute"]  # type: ignore[no-any-return]  # see above
+        is_full = spans > SLICE_SPANS and row is not minutes[0]
+        if is_full or row["week"] != minutes[0]["week"]:
+            return _utc(row["minute"])
     if len(minutes) == MINUTES_AHEAD:
-        return minutes[-1]["minute"] + timedelta(minutes=1)  # type: ignore[no-any-return]  # see above
+        return _utc(minutes[-1]["minute"]) + timedelta(minutes=1)
     return job.end
+
+
+def _utc(minute: datetime) -> datetime:
+    """A minute of the store, which may come without its zone."""
+    return minute.replace(tzinfo=UTC)
 
 
 def _rewritten(

@@ -24,6 +24,7 @@ class Derived:
 DERIVED = (
     Derived("span_rollups_1m_from_spans", "span_rollups_1m", "minute"),
     Derived("traces_from_spans", "traces", "trace"),
+    Derived("served_models_from_spans", "served_models", "hour"),
 )
 
 # Views of identity, times and arrival alone, which no rule changes: rewriting a span by attaching it leaves them right.
@@ -82,6 +83,15 @@ SELECT *
 FROM spans
 WHERE project_id = %(project_id)s AND toStartOfMinute(start_time) >= %(start)s AND toStartOfMinute(start_time) < %(end)s
 """
+_DELETE_HOURS = """
+DELETE FROM served_models
+WHERE project_id = %(project_id)s AND hour >= %(first)s AND hour < %(end)s
+"""
+_SPANS_OF_HOURS = """
+SELECT *
+FROM spans
+WHERE project_id = %(project_id)s AND toStartOfHour(start_time) >= %(first)s AND toStartOfHour(start_time) < %(end)s
+"""
 
 
 def minutes_table(project_id: int) -> str:
@@ -89,10 +99,11 @@ def minutes_table(project_id: int) -> str:
     return f"remap_traces_{project_id:d}"
 
 
-def rebuild(project_id: int, start: datetime, end: datetime, revision: int) -> None:
+def rebuild(project_id: int, start: datetime, end: datetime, revision: int, *, is_last: bool) -> None:
     """Derive the minutes from `start` to before `end` again, and every trace with a span of `revision` in them.
 
-    Whole minutes, UTC. May be called again after it was interrupted anywhere. Raises StoreError.
+    Whole minutes, UTC. `is_last` says that no slice follows. May be called again after it was interrupted anywhere.
+    Raises StoreError.
     """
     given = {"start": start, "end": end, "revision": revision}
     minutes = minutes_table(project_id)
@@ -106,6 +117,16 @@ def rebuild(project_id: int, start: datetime, end: datetime, revision: int) -> N
     client.query(project_id, _DELETE_TRACES.format(minutes=minutes), tag="remap.delete_traces")
     derive(project_id, DERIVED[1], _SPANS_OF_TRACES.format(minutes=minutes), {})
     client.execute_unscoped(f"TRUNCATE TABLE {minutes}", tag="remap.truncate")
+    _rebuild_hours(project_id, start, end, is_last)
+
+
+def _rebuild_hours(project_id: int, start: datetime, end: datetime, is_last: bool) -> None:
+    """Derive the hours again that end in the slice, once each: a busy hour has many slices."""
+    first, last = (moment.replace(minute=0, second=0, microsecond=0) for moment in (start, end))
+    given: dict[str, object] = {"first": first, "end": end if is_last else last}
+    if is_last or first < last:
+        client.query(project_id, _DELETE_HOURS, given, tag="remap.delete_hours")
+        derive(project_id, DERIVED[2], _SPANS_OF_HOURS, given)
 
 
 def drop_minutes(project_id: int) -> None:
