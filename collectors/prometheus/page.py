@@ -77,7 +77,8 @@ def read_page(body: bytes, content_type: str = "", limits: PageLimits | None = N
     lines = _bounded_lines(text, page, limits)
     if content_type.partition(";")[0].strip().lower() == OPENMETRICS:
         try:
-            _take(read_openmetrics("\n".join(lines).rstrip("\n") + "\n"), page, limits)  # type: ignore[no-untyped-call]
+            whole = "\n".join(lines).rstrip("\n") + "\n"
+            _take(read_openmetrics(whole), page, limits)  # type: ignore[no-untyped-call]  # its parser is untyped
         except _UNREADABLE as error:
             page.families.clear()
             page.samples = 0
