@@ -9,8 +9,10 @@ DEV_STAMP := $(VENV)/.dev-installed
 # A change of these is built by the next install.
 KERNEL := hatch_build.py $(wildcard collectors/kernel/*.c collectors/kernel/*.h)
 STATIC := static/dist/echarts.min.js
+# Processes that share the tests, file by file (0: none but this one); each starts a store and loads models, about 3 GB.
+WORKERS ?= 0
 
-.PHONY: help run demo test lint types imports check static browser screenshots wheel clean
+.PHONY: help run demo test lint types imports check static browser screenshots wheel sbom audit clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -22,7 +24,7 @@ demo: $(RUN_STAMP)  ## send realistic demo traffic to the running platform
 	@exec $(BIN)/heliograph demo $(ARGS)
 
 test: $(DEV_STAMP) $(STATIC) browser  ## run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(DEV_STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -50,6 +52,12 @@ screenshots: $(DEV_STAMP) $(STATIC) browser  ## make docs/screenshots from a run
 
 wheel: $(RUN_STAMP)  ## build a wheel in dist/, with the compiled kernel where a C compiler is
 	$(PIP) wheel --no-deps --wheel-dir dist .
+
+sbom: $(RUN_STAMP)  ## write dist/sbom.cdx.json: what an installation is made of (CycloneDX)
+	@mkdir -p dist && $(BIN)/heliograph sbom > dist/sbom.cdx.json && echo "dist/sbom.cdx.json"
+
+audit: $(RUN_STAMP)  ## ask the OSV service whether an installed package has a known vulnerability
+	@$(PYTHON) .ci/audit.py
 
 clean:  ## remove what was built, not the data
 	rm -rf $(VENV) node_modules static/dist .mypy_cache .ruff_cache .pytest_cache

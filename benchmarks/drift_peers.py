@@ -1,4 +1,8 @@
-"""Run by drift.py in another environment: alibi-detect's and Evidently's embedding drift over a folder of windows."""
+"""Run by drift.py in another environment: alibi-detect's and Evidently's embedding drift over a folder of windows.
+
+alibi-detect 0.11.4 is the last one under Apache-2.0; it needs numpy < 2 and scipy < 1.12 (`pip install --no-deps
+alibi-detect==0.11.4`, since its other bounds have no Python 3.11). Evidently 0.7 needs pandas < 3 here.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ from transformers import BertForSequenceClassification
 # Run as a script, this file's own folder comes first and this file would be what `import evaluators` finds.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from evaluators.groundedness import groundedness, metrics, offline
+from evaluators.calibration import metrics
+from evaluators.groundedness import groundedness, offline
 from evaluators.groundedness.lexical import Vocabulary
 from evaluators.groundedness.minilm import MAX_TOKENS, packaged_folder, packaged_tokenizer
 from evaluators.groundedness.offline import OfflineBackend, plan
@@ -101,7 +102,7 @@ def peer(samples: Sequence[Sample], model: object) -> list[float]:
     """What CrossEncoder says of the same pairs; an answer as its weakest pair."""
     plans = [plan(sample) for sample in samples]
     pairs = [(pair.premise, pair.text) for item in plans for pair in item.pairs]
-    scores = iter(model.predict(pairs, batch_size=32, show_progress_bar=False))  # type: ignore[attr-defined]
+    scores = iter(model.predict(pairs, batch_size=32, show_progress_bar=False))  # type: ignore[attr-defined]  # a CrossEncoder
     return [min(float(next(scores)) for _ in item.pairs) for item in plans]
 
 

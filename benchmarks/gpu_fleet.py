@@ -31,15 +31,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
 django.setup()
 
-from benchmarks.ingest import run_load  # noqa: E402
-from gpu_agent.demo import DemoGpu  # noqa: E402
-from gpu_agent.export import COMPRESSION  # noqa: E402
-from gpu_agent.metrics import Interval  # noqa: E402
-from gpu_agent.otlp import Encoder, Stamped  # noqa: E402
-from gpu_agent.provider import Entity  # noqa: E402
-from heliograph.query import fleet, gpu_series  # noqa: E402
-from heliograph.query.filters import TimeRange  # noqa: E402
-from tests.ingest.stack import Stack  # noqa: E402
+from benchmarks.ingest import run_load  # noqa: E402  # the path comes first
+from gpu_agent.demo import DemoGpu  # noqa: E402  # as above
+from gpu_agent.export import COMPRESSION  # noqa: E402  # as above
+from gpu_agent.metrics import Interval  # noqa: E402  # as above
+from gpu_agent.otlp import Encoder, Stamped  # noqa: E402  # as above
+from gpu_agent.provider import Entity  # noqa: E402  # as above
+from heliograph.query import fleet, gpu_series  # noqa: E402  # as above
+from heliograph.query.filters import TimeRange  # noqa: E402  # as above
+from tests.ingest.stack import Stack  # noqa: E402  # as above
 
 T = TypeVar("T")
 GPUS_AN_AGENT, AGENTS = 8, 125

@@ -4,7 +4,8 @@ A store and a collector as in production, and a load generator of its own proces
 the cores that this process may use (`taskset -c 0,1` for two). Beside it, in the same run, the raw engine: chDB alone,
 inserting the same columns as one block after another, with the same tables and views.
 
-A span is about 2 KB on the wire: a chat call with its messages, as OpenTelemetry's GenAI conventions name them. Each
+A span is about 2 KB on the wire: a chat call with its messages, a temperature, a token limit and a seed of its own, as
+OpenTelemetry's GenAI conventions name them. Each
 request is sent once, with fresh ids and start times of now, so nothing is dropped as a duplicate. Each question is a
 text of its own that is long enough to be stored apart (`contents`), which is the dearest case.
 
@@ -14,6 +15,7 @@ rate has. With fewer, groups are smaller and each insert's fixed cost (60 ms of 
 
 import argparse
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import os
@@ -33,10 +35,10 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "platform")]
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402  # the path comes first
 
-from collectors import kernel  # noqa: E402
-from tests.ingest.stack import Stack, Tenant  # noqa: E402
+from collectors import kernel  # noqa: E402  # as above
+from tests.ingest.stack import Stack, Tenant  # noqa: E402  # as above
 
 TICKS = os.sysconf("SC_CLK_TCK")
 TEXT = (
@@ -58,6 +60,11 @@ def prose(generator: random.Random, characters: int) -> str:
 
 def request_of(generator: random.Random, spans: int, characters: int) -> bytes:
     """Return a serialised request of traces with ten spans each."""
+    return message_of(generator, spans, characters).SerializeToString()
+
+
+def message_of(generator: random.Random, spans: int, characters: int) -> ExportTraceServiceRequest:
+    """Return a request of traces with ten spans each."""
     request = ExportTraceServiceRequest()
     resource_spans = request.resource_spans.add()
     for key, value in (("service.name", "bench"), ("host.name", "node-1"), ("service.version", "1.4.2")):
@@ -95,7 +102,10 @@ def request_of(generator: random.Random, spans: int, characters: int) -> bytes:
             span.attributes.add(key=key).value.string_value = text
         span.attributes.add(key="gen_ai.usage.input_tokens").value.int_value = generator.randrange(2000)
         span.attributes.add(key="gen_ai.usage.output_tokens").value.int_value = generator.randrange(500)
-    return request.SerializeToString()
+        span.attributes.add(key="gen_ai.request.temperature").value.double_value = 0.2
+        span.attributes.add(key="gen_ai.request.max_tokens").value.int_value = 512
+        span.attributes.add(key="gen_ai.request.seed").value.int_value = generator.randrange(2**31)
+    return request
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,21 @@ class Load:
     answers: dict[int, int]
 
 
+def head_of(tenant: Tenant, path: str, headers: str = "") -> str:
+    """Return the first lines of a request, up to the length of its body. `headers` are further lines."""
+    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {tenant.key}\r\n{headers}"
+    return head + "content-type: application/x-protobuf\r\ncontent-length: "
+
+
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str, body: bytes) -> int:
+    """Send a body over a connection that is kept; return the status of its answer."""
+    writer.write(f"{head}{len(body)}\r\n\r\n".encode() + body)
+    answer = await reader.readuntil(b"\r\n\r\n")
+    lengths = [line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    await reader.readexactly(int(lengths[0].split(b":")[1]))
+    return int(answer.split(b" ", 2)[1])
+
+
 def generate(
     address: str, tenant: Tenant, bodies: list[bytes], connections: int, pipe: Connection, path: str, headers: str
 ) -> None:
@@ -117,20 +142,14 @@ def generate(
     pipe.recv()
     latencies: list[float] = []
     answers: dict[int, int] = {}
-    left = iter(bodies)
+    left, head = iter(bodies), head_of(tenant, path, headers)
 
     async def connection() -> None:
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
-        head = f"POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {tenant.key}\r\n{headers}"
-        head += "content-type: application/x-protobuf\r\ncontent-length: "
         for body in left:
             started = time.perf_counter()
-            writer.write(f"{head}{len(body)}\r\n\r\n".encode() + body)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            lengths = [line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-            await reader.readexactly(int(lengths[0].split(b":")[1]))
+            status = await exchange(reader, writer, head, body)
             latencies.append(time.perf_counter() - started)
-            status = int(answer.split(b" ", 2)[1])
             answers[status] = answers.get(status, 0) + 1
         writer.close()
 
@@ -146,8 +165,9 @@ def family(pid: int) -> Iterator[int]:
     """Yield a process and its children."""
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from family(int(child))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            for child in (task / "children").read_text().split():
+                yield from family(int(child))
 
 
 def cpu_seconds(pid: int) -> float:
@@ -159,10 +179,15 @@ def cpu_seconds(pid: int) -> float:
     return total / TICKS
 
 
+def resident_bytes(pid: int, line: str) -> int:
+    """Return the sum of the resident sizes of a process and its children: VmHWM is the peak, VmRSS is now."""
+    lines = (each for member in family(pid) for each in Path(f"/proc/{member}/status").read_text().splitlines())
+    return sum(int(each.split()[1]) * 1024 for each in lines if each.startswith(f"{line}:"))
+
+
 def peak_bytes(pid: int) -> int:
     """Return the sum of the peak resident sizes of a process and its children."""
-    lines = (line for each in family(pid) for line in Path(f"/proc/{each}/status").read_text().splitlines())
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return resident_bytes(pid, "VmHWM")
 
 
 EXPORT = """

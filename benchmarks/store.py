@@ -33,15 +33,15 @@ import django  # noqa: E402  # the settings read the environment above
 
 django.setup()
 
-from clickhouse_driver import Client  # noqa: E402
-from clickhouse_driver.bufferedwriter import CompressedBufferedWriter  # noqa: E402
-from django.conf import settings  # noqa: E402
+from clickhouse_driver import Client  # noqa: E402  # the path comes first
+from clickhouse_driver.bufferedwriter import CompressedBufferedWriter  # noqa: E402  # as above
+from django.conf import settings  # noqa: E402  # as above
 
-from heliograph.clickhouse import client, migrate  # noqa: E402
-from heliograph.clickhouse.embedded import wire  # noqa: E402
-from heliograph.clickhouse.embedded.engine import BlockFile, Engine  # noqa: E402
-from heliograph.clickhouse.embedded.statements import InsertOfBlocks, insert_of_blocks  # noqa: E402
-from heliograph.clickhouse.encode import encoder  # noqa: E402
+from heliograph.clickhouse import client, migrate  # noqa: E402  # as above
+from heliograph.clickhouse.embedded import wire  # noqa: E402  # as above
+from heliograph.clickhouse.embedded.engine import BlockFile, Engine  # noqa: E402  # as above
+from heliograph.clickhouse.embedded.statements import InsertOfBlocks, insert_of_blocks  # noqa: E402  # as above
+from heliograph.clickhouse.encode import encoder  # noqa: E402  # as above
 
 TEXT_BYTES = 1000  # input and output each: a span of 2 KB of text
 ATTRIBUTES = 25

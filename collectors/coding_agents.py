@@ -18,15 +18,18 @@ from collectors.semconv.convert import label, milliseconds
 ROOT, CALL, TOOL, STEP = "root", "call", "tool", "step"
 TOOL_NAMES = ("tool_name", "function_name")
 _FALSE = ("false", "False", False)
-# The whole of an OpenAI response: the other server-sent events are its pieces.
+# The whole of an OpenAI response: the other server-sent events are its pieces. Codex tells of its end twice, the second
+# time with what it took.
 _WHOLE = "response.completed"
+_COUNTED = "input_token_count"
 
 
 @dataclass(frozen=True, slots=True)
 class Agent:
     """A coding agent: its name in events and dialects, the keys that group its records, and what its events are.
 
-    Without a turn's key, all records of a session are one trace.
+    Without a turn's key, all records of a session are one trace. Of a sender whose records of one turn are only some of
+    them within a span, `keeps_traces` is false: their own traces would tear the turn apart.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Agent:
     events: Mapping[str, str]
     # Events of calls that are spans only where they failed: where they did not, another event tells the whole call.
     failures: frozenset[str] = frozenset()
+    keeps_traces: bool = True
 
     @property
     def prefix(self) -> str:
@@ -61,12 +65,14 @@ CODEX = Agent(
         "tool_result": TOOL,
     },
     frozenset({"api_request", "websocket_request"}),
+    keeps_traces=False,
 )
 GEMINI_CLI = Agent(
     "gemini_cli",
     "session.id",
     ("prompt_id",),
     {"user_prompt": ROOT, "api_response": CALL, "api_error": CALL, "tool_call": TOOL},
+    keeps_traces=False,
 )
 AGENTS = (CLAUDE_CODE, CODEX, GEMINI_CLI)
 # Claude Code's record of an answer: it has no span of its own and is about that of the call.
@@ -105,13 +111,15 @@ def place_of(
     session = label(values.get(agent.session))
     if session is None:
         return None
+    if not agent.keeps_traces:
+        trace_id = span_id = ""
     turn = next((text for key in agent.turns if (text := label(values.get(key)))), "")
     trace = trace_id or _hash(16, agent.name, session, turn)
     root = _hash(8, trace, session, turn, ROOT)
     role = agent.events.get(event, "")
     if event in agent.failures and not has_failed(event, values):
         role = ""
-    if event == "sse_event" and not has_failed(event, values) and label(values.get("event.kind")) != _WHOLE:
+    if event == "sse_event" and not has_failed(event, values) and not _is_whole(values):
         role = ""
     if role == ROOT:
         return Place(agent, event, role, trace, root, span_id)
@@ -126,6 +134,10 @@ def place_of(
     else:
         own = root
     return Place(agent, event, role, trace, own, span_id or root)
+
+
+def _is_whole(values: Mapping[str, Any]) -> bool:
+    return label(values.get("event.kind")) == _WHOLE and values.get(_COUNTED) is not None
 
 
 def has_failed(event: str, values: Mapping[str, Any]) -> bool:
@@ -147,7 +159,8 @@ def duration_of(values: Mapping[str, Any]) -> int:
 
 def key_of(agent: Agent, key: str) -> str:
     """The key on a span of an attribute of a record: names that any sender may use are put beneath the agent's."""
-    return key if "." in key else agent.prefix + key
+    # The id of a turn is no prompt's of a library of prompts, as OpenInference's `prompt.id` is.
+    return key if "." in key and key not in agent.turns else agent.prefix + key
 
 
 def _hash(size: int, *parts: str) -> str:

@@ -22,6 +22,10 @@ from collectors import kernel
 # Below, a reference and its row cost about what the text costs compressed: docs/adr/0013 has the figures.
 MIN_CHARS = 1_024
 
+# Columns of a span whose long texts are taken out, with the letter of each in its `contents`: only a span's input and
+# output are searched for words apart.
+SIDES = (("input", "i"), ("output", "o"), ("documents", "x"), ("tools", "x"))
+
 _REFERENCE = re.compile(r"content:b2-([0-9a-f]{32});([pjar]);(\d{1,10});")
 # String literals of a JSON text. Possessive: a literal that never ends must not be tried again from each character.
 _LITERAL = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)

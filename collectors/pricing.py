@@ -146,6 +146,8 @@ class _Rates:
     cache_read: _Tiers
     cache_write: _Tiers
     reasoning: _Tiers
+    audio_input: _Tiers
+    audio_output: _Tiers
     per_request: Decimal
     source: str
 
@@ -169,13 +171,16 @@ def price(
     cache_read_tokens: int | None = None,
     cache_write_tokens: int | None = None,
     reasoning_tokens: int | None = None,
+    audio_input_tokens: int | None = None,
+    audio_output_tokens: int | None = None,
     overrides: Mapping[str, ModelPrice] | None = None,
 ) -> Cost:
     """Cost of one call to `model` made at `at` (naive is UTC); `provider` in any spelling the conventions use, or None.
 
-    `input_tokens` includes the cached ones, `output_tokens` the reasoning ones. Cached input and reasoning are charged
-    as plain input and output where the provider has no price of its own for them. `overrides` maps a model name exactly
-    as it is sent to the project's own price. Never raises on any name or count.
+    `input_tokens` includes the cached and the audio ones, `output_tokens` the reasoning and the audio ones. Cached
+    input, reasoning and audio are charged as plain input and output where the provider has no price of its own for
+    them; of audio that is more than the input which no cache held, the rest counts as cached. `overrides` maps
+    a model name exactly as it is sent to the project's own price. Never raises on any name or count.
     """
     if overrides is not None and (own := overrides.get(model)) is not None:
         rates = _override_rates(own)
@@ -194,6 +199,7 @@ def price(
         read=cache_read_tokens or 0,
         write=cache_write_tokens or 0,
         reasoning=reasoning_tokens or 0,
+        audio=(audio_input_tokens or 0, audio_output_tokens or 0),
     )
 
 
@@ -222,19 +228,26 @@ def unit_prices(
     return UnitPrices(input_, output) if max(input_, output) < MAX_UNIT_USD else None
 
 
-def _charge(rates: _Rates, input_: int | None, output: int | None, *, read: int, write: int, reasoning: int) -> Cost:
+def _charge(
+    rates: _Rates,
+    input_: int | None,
+    output: int | None,
+    *,
+    read: int,
+    write: int,
+    reasoning: int,
+    audio: tuple[int, int],
+) -> Cost:
     if (impossible := _impossible(input_, output, read, write, reasoning)) is not None:
         return _unknown(impossible, rates.source)
     size = input_ or 0
-    input_usd = None if input_ is None else _part(rates.input, input_ - read - write, size)
+    input_usd = None if input_ is None else _of_input(rates, input_ - read - write, audio[0], size)
     read_usd = _part(rates.cache_read, read, size)
     write_usd = _part(rates.cache_write, write, size)
     output_usd = None
     # Without the input size the tier is not known; with one tier it does not matter.
     if output is not None and (input_ is not None or rates.output is None or len(rates.output) == 1):
-        output_usd = _part(rates.output, output, size)
-        if output_usd is not None and reasoning and rates.reasoning is not rates.output:
-            output_usd = _add(_part(rates.output, output - reasoning, size), _part(rates.reasoning, reasoning, size))
+        output_usd = _of_output(rates, output, reasoning, audio[1], size)
     reason = None
     if input_ is None:
         reason = "input token count missing"
@@ -248,6 +261,21 @@ def _charge(rates: _Rates, input_: int | None, output: int | None, *, read: int,
     if reason is None:
         total = _add(input_usd, read_usd, write_usd, output_usd or _ZERO, rates.per_request)
     return Cost(input_usd, output_usd, read_usd, write_usd, total, rates.source, reason)
+
+
+def _of_input(rates: _Rates, tokens: int, audio: int, size: int) -> Decimal | None:
+    heard = min(audio, tokens) if rates.audio_input is not rates.input else 0
+    plain = _part(rates.input, tokens - heard, size)
+    return _add(plain, _part(rates.audio_input, heard, size)) if heard else plain
+
+
+def _of_output(rates: _Rates, tokens: int, reasoning: int, audio: int, size: int) -> Decimal | None:
+    thought = reasoning if rates.reasoning is not rates.output else 0
+    spoken = min(audio, tokens - thought) if rates.audio_output is not rates.output else 0
+    plain = _part(rates.output, tokens - thought - spoken, size)
+    if not (thought or spoken):
+        return plain
+    return _add(plain, _part(rates.reasoning, thought, size), _part(rates.audio_output, spoken, size))
 
 
 def _impossible(*counts: int | None) -> str | None:
@@ -298,6 +326,8 @@ def _override_rates(own: ModelPrice) -> _Rates:
         cache_read=_tiers(own.cache_read_per_million) or input_,
         cache_write=_tiers(own.cache_write_per_million) or input_,
         reasoning=output,
+        audio_input=input_,
+        audio_output=output,
         per_request=_ZERO,
         source=OVERRIDE,
     )
@@ -318,6 +348,8 @@ def _rates(resolved: _Resolved, at: date) -> _Rates:
         cache_read=_tiers(listed.cache_read_mtok) or input_,
         cache_write=_tiers(listed.cache_write_mtok) or input_,
         reasoning=_tiers(listed.output_reasoning_mtok) or output,
+        audio_input=_tiers(listed.input_audio_mtok) or input_,
+        audio_output=_tiers(listed.output_audio_mtok) or output,
         per_request=per_request.scaleb(-3) if isinstance(per_request, Decimal) else _ZERO,
         source=f"{_SOURCE}: {resolved.provider_id}/{resolved.model.id}",
     )

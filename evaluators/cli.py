@@ -58,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--device", help="cpu, cuda, cuda:1, mps; several with commas between run one process each")
     score.add_argument("--batch-tokens", type=int, help="tokens a batch may hold")
     score.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        dest="compile_model",
+        help="have torch compile the model: slow to start, faster afterwards",
+    )
+    score.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of the evaluator, as JSON"
     )
 
@@ -67,14 +74,17 @@ def _parser() -> argparse.ArgumentParser:
     drift.add_argument(
         "--test",
         help="mmd, energy, classifier, knn (rows); ks, wasserstein, psi (numbers); "
-        "chi_squared, jensen_shannon (strings); the first of its kind by default",
+        "chi_squared, jensen_shannon (strings); the first of its kind by default; texts (strings that are measured: "
+        "length, language, refusals, repetition)",
     )
     drift.add_argument("--alpha", type=float, default=0.05)
     drift.add_argument("--min-effect", type=float, default=0.0)
     drift.add_argument("--permutations", type=int)
     drift.add_argument("--seed", type=int, default=0)
     drift.add_argument("--device")
-    drift.add_argument("--explain", action="store_true", help="add the clusters of rows that moved")
+    drift.add_argument(
+        "--explain", action="store_true", help="add the clusters of rows that moved; of texts, their topics"
+    )
 
     regress = commands.add_parser("regress", help="compare two runs {id, METRIC: number, cluster?}")
     regress.add_argument("--baseline", type=Path, required=True)

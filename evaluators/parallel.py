@@ -6,14 +6,16 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 from evaluators import registry
-from evaluators.score import Sample, Score, Scorer
+from evaluators.prefetch import ahead
+from evaluators.score import PreparingScorer, Sample, Score, Scorer
 
 # Chunks that wait or are being scored, for each device: enough that none idles, few enough to bound memory.
 WAITING = 3
@@ -86,11 +88,18 @@ def score_by_processes(
 def score_here(
     scorer: Scorer, chunks: Iterable[list[Sample]], usage: Usage
 ) -> Iterator[tuple[list[Sample], list[Score]]]:
-    """Each chunk with its scores, one after the other in this process."""
+    """Each chunk with its scores, one after the other in this process; a scorer in two steps prepares the next chunk
+    meanwhile, and only its second step counts as busy."""
     started = time.monotonic()
-    for chunk in chunks:
+    steps: Iterator[tuple[list[Sample], Callable[[], list[Score]]]]
+    if isinstance(scorer, PreparingScorer):
+        ready = ahead(chunks, scorer.prepare)
+        steps = ((chunk, partial(scorer.score_prepared, chunk, prepared)) for chunk, prepared in ready)
+    else:
+        steps = ((chunk, partial(scorer.score, chunk)) for chunk in chunks)
+    for chunk, score in steps:
         begun = time.monotonic()
-        scores = scorer.score(chunk)
+        scores = score()
         usage.busy_s += time.monotonic() - begun
         usage.wall_s = time.monotonic() - started
         yield chunk, scores

@@ -11,10 +11,18 @@ from evaluators.score import Scorer
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`factory` is `module:function`; the function takes settings and returns a scorer."""
+    """`factory` is `module:function`; the function takes settings and returns a scorer.
+
+    `needs` names parts of a sample without which there is nothing to judge, so that a stream of answers passes those
+    over: `context`, `question`, or a key of `extra`. `not_settings` are parameters that whoever runs the evaluator
+    gives, and no rule. `is_light` says that importing it does not load torch.
+    """
 
     factory: str
     summary: str
+    needs: tuple[str, ...] = ()
+    not_settings: tuple[str, ...] = ()
+    is_light: bool = False
 
 
 class UnknownEvaluatorError(ValueError):
@@ -25,50 +33,72 @@ EVALUATORS: dict[str, Entry] = {
     "groundedness": Entry(
         "evaluators.groundedness:groundedness",
         "is the answer supported by its context: probability, and verdict and evidence for each sentence",
+        needs=("context",),
     ),
     "answer_relevance": Entry(
         "evaluators.judges.answer_relevance:answer_relevance",
         "is the answer about the question: embedding similarity",
+        needs=("question",),
     ),
     "bleu": Entry(
         "evaluators.judges.bleu:bleu",
         "sentence BLEU against a reference (sacrebleu)",
+        needs=("reference",),
+        is_light=True,
     ),
     "chrf": Entry(
         "evaluators.judges.bleu:chrf",
         "chrF against a reference (sacrebleu)",
+        needs=("reference",),
+        is_light=True,
     ),
     "context_relevance": Entry(
         "evaluators.judges.context_relevance:context_relevance",
         "is the retrieved context about the question: embedding similarity by passage",
+        needs=("context", "question"),
     ),
     "exact_match": Entry(
         "evaluators.judges.exact_match:exact_match",
         "does the answer equal a reference",
+        needs=("reference",),
+        is_light=True,
     ),
     "field_f1": Entry(
         "evaluators.judges.ocr:field_f1",
         "F1 of extracted fields against the expected ones",
+        needs=("reference",),
+        is_light=True,
     ),
     "fuzzy_match": Entry(
         "evaluators.judges.fuzzy_match:fuzzy_match",
         "how close the answer is to a reference in letters or words",
+        needs=("reference",),
+        is_light=True,
     ),
     "json_schema": Entry(
         "evaluators.judges.json_schema:json_schema",
         "is the answer JSON that obeys a schema",
+        is_light=True,
     ),
     "language": Entry(
         "evaluators.judges.language:language",
         "which language the answer is in, or whether it is the expected one",
+        is_light=True,
     ),
     "llm_judge": Entry(
         "evaluators.judges.llm_judge:llm_judge",
         "a language model as judge: rubric, or pairwise with swapped places",
+        not_settings=(
+            *("model", "base_url", "api_key", "input_usd_per_million", "output_usd_per_million", "timeout", "tries"),
+            *("workers", "client", "cache", "raises_when_away"),
+        ),
+        is_light=True,
     ),
     "ocr": Entry(
         "evaluators.judges.ocr:ocr",
         "character error rate, word error rate or ANLS of a transcription",
+        needs=("reference",),
+        is_light=True,
     ),
     "pii": Entry(
         "evaluators.judges.pii:pii",
@@ -77,34 +107,46 @@ EVALUATORS: dict[str, Entry] = {
     "prompt_injection": Entry(
         "evaluators.judges.prompt_injection:prompt_injection",
         "does the question or context give the model orders: heuristics",
+        is_light=True,
     ),
     "refusal": Entry(
         "evaluators.judges.refusal:refusal",
         "did the model refuse: patterns",
+        is_light=True,
     ),
     "regex": Entry(
         "evaluators.judges.regex:regex",
         "does the answer match a pattern",
+        is_light=True,
     ),
     "repetition": Entry(
         "evaluators.judges.repetition:repetition",
         "share of the answer's 4-grams that repeat",
+        is_light=True,
     ),
     "retrieval": Entry(
         "evaluators.judges.retrieval:retrieval",
         "nDCG, recall, precision, MRR of retrieved documents",
+        needs=("relevant",),
+        is_light=True,
     ),
     "rouge": Entry(
         "evaluators.judges.rouge:rouge",
         "ROUGE-1, -2 or -L F1 against a reference",
+        needs=("reference",),
+        is_light=True,
     ),
     "teds": Entry(
         "evaluators.judges.teds:teds",
         "tree similarity of an HTML table with a reference table",
+        needs=("reference",),
+        is_light=True,
     ),
     "tool_calls": Entry(
         "evaluators.judges.tool_calls:tool_calls",
         "do the tool calls name offered tools and obey their schemas",
+        needs=("tools",),
+        is_light=True,
     ),
     "toxicity": Entry(
         "evaluators.judges.toxicity:toxicity",

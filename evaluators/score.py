@@ -69,3 +69,16 @@ class Scorer(Protocol):
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """The same as calling the scorer."""
         ...
+
+
+@runtime_checkable
+class PreparingScorer(Scorer, Protocol):
+    """A scorer in two steps, so that the first can be done for the next samples while the second computes."""
+
+    def prepare(self, samples: Sequence[Sample]) -> Any:
+        """What `score_prepared` needs; runs in a thread of its own."""
+        ...
+
+    def score_prepared(self, samples: Sequence[Sample], ready: Any) -> list[Score]:
+        """The same as `score`, of the samples that `ready` was prepared from."""
+        ...

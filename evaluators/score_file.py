@@ -26,9 +26,8 @@ Scored = Iterator[tuple[list[Sample], list[Score]]]
 
 def command(options: argparse.Namespace) -> int:
     """`score`: 0, or 1 when a line was skipped; raises UsageError for an unknown evaluator or setting."""
-    settings = {
-        name: value for name in ("model", "device", "batch_tokens") if (value := getattr(options, name)) is not None
-    }
+    named = ("model", "device", "batch_tokens", "compile_model")
+    settings = {name: value for name in named if (value := getattr(options, name)) is not None}
     for item in options.set:
         key, separator, text = item.partition("=")
         if not separator:
@@ -37,8 +36,8 @@ def command(options: argparse.Namespace) -> int:
     devices = (options.device or "").split(",")
     if len(devices) > 1:
         usage = Usage(len(devices))
-        named = {name: value for name, value in settings.items() if name != "device"}
-        return _run(options, partial(score_by_processes, options.name, named, devices), usage)
+        shared = {name: value for name, value in settings.items() if name != "device"}
+        return _run(options, partial(score_by_processes, options.name, shared, devices), usage)
     usage = Usage(1)
     try:
         scorer = registry.create(options.name, **settings)

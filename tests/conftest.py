@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
+import psycopg
 import pytest
 from clickhouse_driver import Client
 from django.conf import settings
@@ -120,10 +121,15 @@ def store(store_url: str) -> Iterator[str]:
 _project_ids = itertools.count(secrets.randbelow(2**31) + 1)
 
 
+def new_project_id() -> int:
+    """Return a project id that no other test uses: what isolates tests in the one store."""
+    return next(_project_ids)
+
+
 @pytest.fixture
 def project_id() -> int:
-    """A project id that no other test uses: what isolates tests in the one store."""
-    return next(_project_ids)
+    """A project id of the test's own."""
+    return new_project_id()
 
 
 @pytest.fixture
@@ -142,3 +148,22 @@ def decoder(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip(f"no compiled kernel: {kernel.MISSING}")
     yield request.param
     kernel.use(was)
+
+
+POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """The address of a fresh PostgreSQL database; skipped where there is no server, but never in CI."""
+    name = f"heliograph_test_{secrets.token_hex(4)}"
+    try:
+        connection = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        if os.environ.get("REQUIRE_SERVICES"):
+            raise
+        pytest.skip(f"needs PostgreSQL at its standard port: {error}")
+    with connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        yield POSTGRES.removesuffix("postgres") + name
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -5,14 +5,18 @@
 
 from types import ModuleType
 
+# As in `kernel.h`. A checkout that was updated and not installed again still has the kernel of before.
+INTERFACE = 2
+
 try:
     from collectors.kernel import _native
 except ImportError as error:  # no C compiler when it was installed, or an interpreter that it was not built for
     _built: ModuleType | None = None
     MISSING = str(error)
 else:
-    _built = _native
-    MISSING = ""
+    is_ours = getattr(_native, "INTERFACE", 1) == INTERFACE
+    _built = _native if is_ours else None
+    MISSING = "" if is_ours else "it was built from other sources: install again (pip install -e .)"
 
 _active = _built
 

@@ -1,11 +1,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+# See kernel.h.
+INTERFACE: int
+
 class Reader:
     """Reads requests of spans by one table of keys.
 
     `columns` names a row's values in order. `classify` says what is done with a key (the numbers are in
-    `collectors.otlp.fast`). `templates` is filled by whoever reads spans: key -> (row, rates or None, flags).
+    `collectors.otlp.fast`). `templates` is filled by whoever reads spans: key -> (row, rates or None, flags); `tools`
+    too: definitions of tools as they came -> as the column holds them.
     """
 
     def __init__(
@@ -13,6 +17,7 @@ class Reader:
         columns: tuple[str, ...],
         classify: Callable[[str], int],
         templates: dict[bytes, tuple[tuple[Any, ...], tuple[Any, Any] | None, int]],
+        tools: dict[str, str],
     ) -> None: ...
     @property
     def keys(self) -> int:

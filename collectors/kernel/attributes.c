@@ -16,7 +16,7 @@ static uint32_t hash_of(Slice bytes) {
 static int is_key(Key *key, Slice bytes) {
     Py_ssize_t size;
     const char *text = PyUnicode_AsUTF8AndSize(key->text, &size);
-    return text != NULL && size == size_of(bytes) && !memcmp(text, bytes.at, size);
+    return text != NULL && size == size_of(bytes) && (size == 0 || !memcmp(text, bytes.at, size));
 }
 
 static int grow(Keys *keys) {
@@ -148,19 +148,44 @@ static int read_text(Slice bytes, const Caps *caps, Value *value) {
     return 1;
 }
 
-/* A string in JSON where none of its letters needs an escape. */
-static int add_json(Buffer *out, Slice bytes) {
-    for (const uint8_t *at = bytes.at; at < bytes.end; at++) {
-        if (*at < 0x20 || *at == '"' || *at == '\\') {
-            return 0;
-        }
+/* How a letter stands in JSON: NULL for one that needs no escape, "" for one that is left to Python. */
+static const char *escape_of(uint8_t letter) {
+    switch (letter) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n': /* stop sequences have these */
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    default:
+        return letter < 0x20 ? "" : NULL;
     }
-    return add_bytes(out, "\"", 1) < 0 || add_bytes(out, bytes.at, size_of(bytes)) < 0 || add_bytes(out, "\"", 1) < 0
-               ? -1
-               : 1;
 }
 
-/* A short array of plain strings as JSON. */
+/* A string in JSON: 1, 0 for one that Python must write, -1. */
+static int add_json(Buffer *out, Slice bytes) {
+    int ok = add_bytes(out, "\"", 1);
+    for (const uint8_t *at = bytes.at, *from = at; ok == 0 && at <= bytes.end; at++) {
+        const char *escape = at < bytes.end ? escape_of(*at) : NULL;
+        if (escape != NULL && !*escape) {
+            return 0;
+        }
+        if (escape != NULL || at == bytes.end) {
+            ok = add_bytes(out, from, at - from);
+            from = at + 1;
+        }
+        if (ok == 0 && escape != NULL) {
+            ok = add_bytes(out, escape, 2);
+        }
+    }
+    return ok < 0 || add_bytes(out, "\"", 1) < 0 ? -1 : 1;
+}
+
+/* A short array of strings as JSON. */
 static int read_array(Slice bytes, const Caps *caps, Value *value) {
     Field item, inner;
     Buffer out = {0};

@@ -14,7 +14,9 @@ enum {
     INPUT_TOKENS = 5,
     OUTPUT_TOKENS = 6,
     NAMELESS = 7,       /* a label of which only matters that it is there */
-    FIRST_LABEL = 16    /* a label for the column `class - FIRST_LABEL` */
+    TOOLS = 8,          /* definitions of tools, as a text that Python has read before */
+    FIRST_LABEL = 16,   /* a label for the column `class - FIRST_LABEL` */
+    FIRST_ASKED = 256   /* a whole number for the entry `class - FIRST_ASKED` of the column `request` */
 };
 
 typedef struct {

@@ -101,6 +101,19 @@ static int put_costs(Request *request, const Meaning *meaning, PyObject *rates) 
     return put_hot(request, COST, PyNumber_Add(cost[0], cost[1])) < 0 ? -1 : 1;
 }
 
+/* What was asked for: the template's entries, with the numbers of this span. */
+static int put_asked(Request *request, const Meaning *meaning) {
+    PyObject *of_template = PyList_GET_ITEM(request->columns[request->reader->hot[REQUEST]], request->rows);
+    PyObject *asked = PyDict_Copy(of_template);
+    for (int which = 0; asked != NULL && which < ASKED_COUNT; which++) {
+        if (meaning->asked[which] != NULL &&
+            PyDict_SetItem(asked, request->reader->asked[which], meaning->asked[which]) < 0) {
+            Py_CLEAR(asked);
+        }
+    }
+    return put_hot(request, REQUEST, asked);
+}
+
 int put_span(Request *request, const Span *span, const Meaning *meaning, PyObject *template) {
     Py_ssize_t chars;
     long flags = PyLong_AsLong(PyTuple_GET_ITEM(template, 2));
@@ -124,6 +137,12 @@ int put_span(Request *request, const Span *span, const Meaning *meaning, PyObjec
     }
     for (int place = 0; place < meaning->labels; place++) {
         put(request, meaning->label[place].column, Py_NewRef(meaning->label[place].text));
+    }
+    if (flags & HAS_MEANING && meaning->has_asked && put_asked(request, meaning) < 0) {
+        return -1;
+    }
+    if (flags & HAS_MEANING && meaning->tools != NULL) {
+        put_hot(request, TOOLS_TEXT, Py_NewRef(meaning->tools));
     }
     for (int which = 0; which < 2; which++) {
         if (meaning->has_tokens[which] &&

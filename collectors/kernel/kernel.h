@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
+/* What Python and the kernel agreed on: counted up with each change of the calls between them, and of the columns or
+   numbers that both sides name. `collectors.kernel` has the same number, and leaves a kernel of another build aside. */
+enum { INTERFACE = 2 };
+
 /* Bytes that are still to be read. */
 typedef struct {
     const uint8_t *at;

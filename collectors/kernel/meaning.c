@@ -16,7 +16,15 @@ static int is_label(const Value *value) {
            text[0] != '[' && text[0] != '{';
 }
 
-static int take(Meaning *meaning, Key *key, const Value *value) {
+static int take_tools(Request *request, Meaning *meaning, const Value *value) {
+    if (value->kind != 1 || meaning->tools != NULL || PyUnicode_GET_LENGTH(value->text) == 0) {
+        return 0;
+    }
+    meaning->tools = Py_XNewRef(PyDict_GetItemWithError(request->reader->tools, value->text));
+    return meaning->tools != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+
+static int take(Request *request, Meaning *meaning, Key *key, const Value *value) {
     switch (key->class) {
     case UNMAPPED:
     case SHAPING:
@@ -42,7 +50,18 @@ static int take(Meaning *meaning, Key *key, const Value *value) {
     }
     case BY_PYTHON:
         return 0;
+    case TOOLS:
+        return take_tools(request, meaning, value);
     default:
+        if (key->class >= FIRST_ASKED) {
+            int which = key->class - FIRST_ASKED;
+            if (value->kind != 3 || value->number < 0 || value->number > MAX_COUNT || meaning->asked[which] != NULL) {
+                return 0;
+            }
+            meaning->asked[which] = value->text;
+            meaning->has_asked = 1;
+            return 1;
+        }
         if (!is_label(value)) {
             return 0;
         }
@@ -98,7 +117,7 @@ static int read_attribute(Request *request, Slice pair, Meaning *meaning) {
         return -1;
     }
     /* A key that comes twice is for Python. */
-    ok = PyDict_GET_SIZE(meaning->texts) > ok ? take(meaning, key, &value) : 0;
+    ok = PyDict_GET_SIZE(meaning->texts) > ok ? take(request, meaning, key, &value) : 0;
     if (ok == 1 && key->class != UNMAPPED) {
         uint32_t head[2] = {key->number, value.kind};
         Py_ssize_t size = key->class == SHAPING ? size_of(value_bytes) : 0;
@@ -112,6 +131,11 @@ static int read_attribute(Request *request, Slice pair, Meaning *meaning) {
     }
     Py_DECREF(value.text);
     return ok;
+}
+
+void drop_meaning(Meaning *meaning) {
+    Py_XDECREF(meaning->texts);
+    Py_XDECREF(meaning->tools);
 }
 
 int read_attributes(Request *request, const Span *span, uint64_t serial, Meaning *meaning) {

@@ -25,7 +25,8 @@ PyMODINIT_FUNC PyInit__native(void) {
     if (PyType_Ready(&ReaderType) < 0 || (module = PyModule_Create(&definition)) == NULL) {
         return NULL;
     }
-    if (PyModule_AddObjectRef(module, "Reader", (PyObject *)&ReaderType) < 0) {
+    if (PyModule_AddObjectRef(module, "Reader", (PyObject *)&ReaderType) < 0 ||
+        PyModule_AddIntConstant(module, "INTERFACE", INTERFACE) < 0) {
         Py_DECREF(module);
         return NULL;
     }

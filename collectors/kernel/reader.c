@@ -9,7 +9,9 @@ static const char *const HOT[HOT_COUNT] = {
     "trace_id",      "span_id",       "parent_span_id", "is_entry",       "start_time",    "duration_ns",  "name",
     "attributes",    "input",         "input_preview",  "output",         "output_preview", "finish_reason",
     "input_tokens",  "output_tokens", "input_cost",     "output_cost",    "cost",          "tool_name",
+    "request",       "tools",
 };
+static const char *const ASKED[ASKED_COUNT] = {"seed", "max_tokens"};
 
 /* Let Python read a span; `key` is that of the template which it may become, or None. */
 static int ask_python(Request *request, const Span *span, PyObject *base, PyObject *key) {
@@ -62,7 +64,7 @@ static int try_template(Request *request, const Span *span, uint64_t serial, PyO
         ok = place == NULL || PyList_Append(request->long_rows, place) < 0 ? -1 : 1;
         Py_XDECREF(place);
     }
-    Py_XDECREF(meaning.texts);
+    drop_meaning(&meaning);
     return ok;
 }
 
@@ -216,27 +218,37 @@ static int find_columns(Reader *self, PyObject *names) {
 }
 
 static int reader_init(Reader *self, PyObject *args, PyObject *named) {
-    static char *keywords[] = {"columns", "classify", "templates", NULL};
-    PyObject *names, *classify, *templates;
+    static char *keywords[] = {"columns", "classify", "templates", "tools", NULL};
+    PyObject *names, *classify, *templates, *tools;
     if (self->classify != NULL) {
         PyErr_SetString(PyExc_TypeError, "a Reader is made once");
         return -1;
     }
-    if (!PyArg_ParseTupleAndKeywords(args, named, "O!OO!", keywords, &PyTuple_Type, &names, &classify, &PyDict_Type,
-                                     &templates)) {
+    if (!PyArg_ParseTupleAndKeywords(args, named, "O!OO!O!", keywords, &PyTuple_Type, &names, &classify, &PyDict_Type,
+                                     &templates, &PyDict_Type, &tools)) {
         return -1;
     }
     if (find_columns(self, names) < 0) {
         return -1;
     }
+    for (int which = 0; which < ASKED_COUNT; which++) {
+        if (self->asked[which] == NULL && (self->asked[which] = PyUnicode_InternFromString(ASKED[which])) == NULL) {
+            return -1;
+        }
+    }
     self->classify = Py_NewRef(classify);
     self->templates = Py_NewRef(templates);
+    self->tools = Py_NewRef(tools);
     return 0;
 }
 
 static void reader_dealloc(Reader *self) {
     Py_XDECREF(self->classify);
     Py_XDECREF(self->templates);
+    Py_XDECREF(self->tools);
+    for (int which = 0; which < ASKED_COUNT; which++) {
+        Py_XDECREF(self->asked[which]);
+    }
     drop_keys(&self->keys);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }

@@ -9,10 +9,13 @@ enum { MAX_COLUMNS = 128, MAX_ATTRIBUTES = 256, MAX_NESTING = 20, MAX_LABELS = 8
 /* Columns that are made for each span, in the order of their names in reader.c. */
 enum {
     TRACE_ID, SPAN_ID, PARENT_SPAN_ID, IS_ENTRY, START_TIME, DURATION, NAME, ATTRIBUTES, INPUT_TEXT, INPUT_PREVIEW,
-    OUTPUT_TEXT, OUTPUT_PREVIEW, FINISH_REASON, IN_TOKENS, OUT_TOKENS, IN_COST, OUT_COST, COST, TOOL_NAME, HOT_COUNT
+    OUTPUT_TEXT, OUTPUT_PREVIEW, FINISH_REASON, IN_TOKENS, OUT_TOKENS, IN_COST, OUT_COST, COST, TOOL_NAME, REQUEST,
+    TOOLS_TEXT, HOT_COUNT
 };
 /* What a template says beside its row. */
-enum { NAME_IS_TOOL = 1, REASON_OF_ANSWER = 2 };
+enum { NAME_IS_TOOL = 1, REASON_OF_ANSWER = 2, HAS_MEANING = 4 };
+/* The entries of `request` that differ by span, in the order of `collectors.otlp.fast`. */
+enum { SEED, MAX_TOKENS, ASKED_COUNT };
 /* Why a span is refused, in the order of `collectors.otlp.spans.REFUSALS`. */
 enum { ACCEPTED = -1, BAD_TRACE_ID, BAD_SPAN_ID, TOO_OLD, TOO_NEW, REFUSALS };
 
@@ -20,6 +23,8 @@ typedef struct {
     PyObject_HEAD
     PyObject *classify;
     PyObject *templates;
+    PyObject *tools;
+    PyObject *asked[ASKED_COUNT];
     Keys keys;
     Py_ssize_t columns;
     Py_ssize_t hot[HOT_COUNT];
@@ -60,9 +65,12 @@ typedef struct {
 typedef struct {
     PyObject *texts;
     PyObject *input, *output;
+    PyObject *tools; /* as the column holds them, a new reference */
+    PyObject *asked[ASKED_COUNT];
     int64_t tokens[2];
     int has_tokens[2];
     int is_long;
+    int has_asked;
     int labels;
     struct {
         Py_ssize_t column;
@@ -78,8 +86,11 @@ int refusal(const Request *request, const Span *span);
 int is_zero(Slice bytes);
 
 /* Read what a span's attributes say, and begin `template_key`: 1, 0 for a span that Python must read, -1 with an
-   exception, or without one for what is no message. `meaning->texts` is a new reference either way. */
+   exception, or without one for what is no message. `meaning` is to be dropped either way. */
 int read_attributes(Request *request, const Span *span, uint64_t serial, Meaning *meaning);
+
+/* Give back what `meaning` holds. */
+void drop_meaning(Meaning *meaning);
 
 /* Put a whole row; -1 with an exception. */
 int put_row(Request *request, PyObject *row);

@@ -84,6 +84,10 @@ SPAN_COLUMNS = (
     "links.span_id",
     "links.attributes",
     "truncated_sizes",
+    "request",
+    "response",
+    "tools",
+    "modality_tokens",
 )
 METRIC_COLUMNS = (
     "metric",
@@ -159,6 +163,9 @@ SPAN_DEFAULTS: dict[str, Any] = {
     "links.attributes": [],
     "attributes": {},
     "resource": {},
+    "request": {},
+    "response": {},
+    "modality_tokens": {},
     "kind": "other",
     "span_kind": "unspecified",
     "status": "unset",

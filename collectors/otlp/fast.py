@@ -29,26 +29,55 @@ from collectors.otlp.spans import REFUSALS, Base, Read, SpanReader, base_of
 from collectors.pricing import ModelPrice, unit_prices
 from collectors.semconv.convert import said_messages
 from collectors.semconv.meaning import collect, minute_of
+from collectors.semconv.request import REQUEST_FIELDS, RESPONSE_FIELDS
 from collectors.semconv.table import FIELDS, Index
+from collectors.semconv.tools import tools_of
 
 # What the kernel does with a key's value; `kernel/attributes.h` has the same numbers.
-_UNMAPPED, _SHAPING, _BY_PYTHON, _NAMELESS, _FIRST_LABEL = 0, 1, 2, 7, 16
-_OWN = {"input_messages": 3, "output_messages": 4, "input_tokens": 5, "output_tokens": 6, "tool_call_id": _NAMELESS}
+_UNMAPPED, _SHAPING, _BY_PYTHON, _NAMELESS, _TOOLS, _FIRST_LABEL, _FIRST_ASKED = 0, 1, 2, 7, 8, 16, 256
+_OWN = {
+    "input_messages": 3,
+    "output_messages": 4,
+    "input_tokens": 5,
+    "output_tokens": 6,
+    "tool_call_id": _NAMELESS,
+    "tools": _TOOLS,
+}
 _LABELS = ("session_id", "user_id", "response_id")
+# What is asked for may be another number with each call: whole numbers, in the order of the names in `kernel/fill.c`.
+_ASKED = ("request.seed", "request.max_tokens")
 # Fields of few values. Whatever is in neither list is read in Python.
 _OF_FEW_VALUES = frozenset(
     {
         *("kind", "operation", "provider", "model_requested", "model_answered", "model_name", "finish_reason"),
         *("tags", "prompt_name", "prompt_version", "tool_name", "agent_name", "entity_name", "environment", "release"),
         *("server_address", "server_port", "error_type", "level", "adapter"),
+        *REQUEST_FIELDS,
+        *RESPONSE_FIELDS,
     }
+    - {*_ASKED}
 )
+_FILLED_BY_FIELD = {
+    **_OWN,
+    **{name: _FIRST_LABEL + SPAN_COLUMNS.index(name) for name in _LABELS},
+    **{name: _FIRST_ASKED + place for place, name in enumerate(_ASKED)},
+}
+_OF_THE_CALL = frozenset({*REQUEST_FIELDS, *RESPONSE_FIELDS, "tools"})
 # In the order of a template's flags.
-_NAME_IS_TOOL, _REASON_OF_ANSWER = 1, 2
+_NAME_IS_TOOL, _REASON_OF_ANSWER, _HAS_MEANING = 1, 2, 4
 # A template is a row without its texts and a key, about 3 kB; a sender makes a few, a hostile one as many as it likes.
 _MAX_TEMPLATES = 4_096
 # What the kernel fills into every template that has it: the first span's own must not stay in memory.
-_FILLED: dict[str, Any] = {"attributes": {}, "input": "", "input_preview": "", "output": "", "output_preview": ""}
+_FILLED: dict[str, Any] = {
+    "attributes": {},
+    "input": "",
+    "input_preview": "",
+    "output": "",
+    "output_preview": "",
+    "tools": "",
+}
+# Tool definitions as they came -> as the column holds them: a service sends a few sets with all its calls.
+_MAX_TOOLS, _MAX_TOOLS_CHARS = 256, 65_536
 # Resources with their scopes, at about 10 kB: a fleet's collector passes on thousands. Larger ones are not kept, and
 # neither are templates of their spans.
 _MAX_BASES = 2_048
@@ -98,7 +127,8 @@ class _Table:
         self._index = index
         self._templates: dict[bytes, tuple[Row, _Rates, int]] = {}
         self._bases: dict[tuple[bytes, bytes, Limits, _Prices], tuple[int, Base]] = {}
-        self._reader = native.Reader(SPAN_COLUMNS, self._class_of, self._templates)
+        self._tools: dict[str, str] = {}
+        self._reader = native.Reader(SPAN_COLUMNS, self._class_of, self._templates, self._tools)
 
     @property
     def is_full(self) -> bool:
@@ -109,15 +139,15 @@ class _Table:
         hit = self._index.lookup(key)
         if hit is None:
             return _UNMAPPED
-        if hit.path is not None or hit.field not in FIELDS:
+        # Of bare names such as `temperature`, which elsewhere is a room's and never the same, no templates are made.
+        is_bare = hit.dialect == "" and hit.field in _OF_THE_CALL
+        if is_bare or hit.path is not None or hit.field not in FIELDS:
             return _BY_PYTHON
         if hit.field in _OF_FEW_VALUES:
             return _SHAPING
         if hit.convert is not FIELDS[hit.field] and hit.convert is not said_messages:
             return _BY_PYTHON
-        if hit.field in _LABELS:
-            return _FIRST_LABEL + SPAN_COLUMNS.index(hit.field)
-        return _OWN.get(hit.field, _BY_PYTHON)
+        return _FILLED_BY_FIELD.get(hit.field, _BY_PYTHON)
 
     def read(self, body: bytes, reader: SpanReader) -> Found | None:
         """As the module's `read`."""
@@ -133,6 +163,8 @@ class _Table:
                 long_rows.append(place)
             if key is not None and base[0] != _NOT_KEPT:
                 self._learn(key, span, found, reader)
+            if "tools" in found.fields:
+                self._keep_tools(found)
             return found.row
 
         try:
@@ -177,6 +209,14 @@ class _Table:
             self._bases[key] = known
         return known
 
+    def _keep_tools(self, found: Read) -> None:
+        """Keep what tool definitions came to, by their text."""
+        for key, value in found.attributes.values.items():
+            if type(value) is str and len(value) <= _MAX_TOOLS_CHARS and self._class_of(key) == _TOOLS:
+                if len(self._tools) >= _MAX_TOOLS:
+                    self._tools.clear()
+                self._tools[value] = tools_of(value)
+
     def _learn(self, key: bytes, span: Span, found: Read, reader: SpanReader) -> None:
         """Keep a span's row as a template, unless it depends on what the kernel would fill in."""
         fields = found.fields
@@ -201,6 +241,8 @@ class _Table:
         flags = _NAME_IS_TOOL if fields["kind"] == "tool" and not fields.get("tool_name") else 0
         if "finish_reason" not in raw:
             flags |= _REASON_OF_ANSWER
+        if "dialect" in fields:
+            flags |= _HAS_MEANING
         if len(self._templates) >= _MAX_TEMPLATES:
             self._templates.clear()
         row = tuple(_FILLED.get(name, value) for name, value in zip(SPAN_COLUMNS, found.row, strict=True))

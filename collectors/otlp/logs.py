@@ -1,5 +1,6 @@
 """OTLP log requests to columns of `log_records`."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ _NO_TRACE = bytes(16)
 _MAX_SEVERITY = 24
 # Three places, after the age of the sender: the field, OpenTelemetry's older attribute, LiteLLM's.
 _EVENT_NAME_KEYS = ("event.name", "event_name")
+# What Rust's tracing calls an event that has no name: by its line in the source. Codex says the name in an attribute.
+_LINE_OF_SOURCE = re.compile(r"event \S+\.rs:\d+")
 # What was cut is named here, as in the `truncated` column of spans.
 TRUNCATED_KEY = "heliograph.truncated"
 
@@ -106,7 +109,9 @@ def _add(
         text = cut(text, batch.limits.max_attribute_bytes)
     named = next((name for key in _EVENT_NAME_KEYS if (name := label(values.get(key))) is not None), "")
     severity = short_name(record.severity_text, "severity_text", truncated)
-    event_name = short_name(record.event_name, "event_name", truncated) or named
+    event_name = short_name(record.event_name, "event_name", truncated)
+    if not event_name or (named and _LINE_OF_SOURCE.fullmatch(event_name)):
+        event_name = named
     scope = within.name
     if len(scope) > MAX_LABEL_CHARS:
         scope = short_name(scope, "scope_name", truncated)

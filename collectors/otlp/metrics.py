@@ -35,6 +35,14 @@ _NO_BUCKETS: tuple[Any, ...] = ([], [], None, 0, 0, [], 0, [])
 _NO_STATISTICS: tuple[Any, ...] = (0, None, None, None, *_NO_BUCKETS)
 # A metric of a GPU has a dozen series at most; of a sender with thousands each is read once a point, as it comes.
 _REMEMBERED_SERIES = 16
+# Series of earlier requests: sixty of each of a thousand GPUs. One of ten attributes takes two kilobytes, at the caps
+# six (all: 400 MB); what is longer is read each time. An empty attribute has no bytes, and takes a place all the same.
+# Rows share the attributes, and nobody changes these in place.
+_MAX_KNOWN_SERIES = 65_536
+_MAX_KNOWN_BYTES = 512
+_MAX_KNOWN_PAIRS = 32
+# Salt of the digest, host, GPUs and caps: whatever a series depends on beside its own attributes.
+_Base = tuple[bytes, str, tuple[str, ...], Limits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +96,87 @@ class _RefusedError(ValueError):
     """A point that cannot be kept; the message is the reason."""
 
 
+class _KnownSeries:
+    """Series of earlier requests, by what they depend on beside their attributes, and by these as they came."""
+
+    def __init__(self) -> None:
+        self._of: dict[_Base, dict[tuple[bytes, ...], _Series]] = {}
+        self._count = 0
+
+    def of(self, base: _Base) -> dict[tuple[bytes, ...], _Series]:
+        """Return what is known of a resource and scope."""
+        return self._of.get(base, {})
+
+    def add(self, base: _Base, texts: tuple[bytes, ...], series: _Series) -> dict[tuple[bytes, ...], _Series]:
+        """Keep one more and return all of its resource and scope; where there are too many, all are forgotten."""
+        if self._count >= _MAX_KNOWN_SERIES:
+            self._of.clear()
+            self._count = 0
+        known = self._of.get(base)
+        if known is None:
+            known = self._of[base] = {}
+            self._count += 1
+        known[texts] = series
+        self._count += 1
+        return known
+
+
+_KNOWN = _KnownSeries()
+
+
+class _SeriesOf:
+    """The series of a scope's points. Senders repeat their attributes in each point and in each request, and a metric
+    has few series."""
+
+    def __init__(self, limits: Limits, origin: Origin, salt: bytes) -> None:
+        self._limits = limits
+        self._origin = origin
+        self._salt = salt
+        self._seen: list[tuple[Any, _Series]] = []
+        self._none: _Series | None = None
+        self._base: _Base = (salt, origin.host, tuple(origin.gpu_uuids), limits)
+        self._is_short = len(salt) + len(origin.host) + sum(map(len, origin.gpu_uuids)) <= _MAX_KNOWN_BYTES
+        self._known = _KNOWN.of(self._base)
+
+    def begin(self) -> None:
+        """Begin another metric."""
+        self._seen.clear()
+
+    def of(self, pairs: Any) -> _Series:
+        """Return the series that a point's attributes name."""
+        if not pairs:
+            if self._none is None:
+                self._none = self._find(pairs)
+            return self._none
+        for known, series in self._seen:
+            if known == pairs:
+                return series
+        found = self._find(pairs)
+        if len(self._seen) < _REMEMBERED_SERIES:
+            self._seen.append((pairs, found))
+        return found
+
+    def _find(self, pairs: Any) -> _Series:
+        """The series as an earlier request had it, else read."""
+        texts = tuple([pair.SerializeToString() for pair in pairs])
+        series = self._known.get(texts)
+        if series is None:
+            series = self._read(pairs)
+            if self._is_short and len(texts) <= _MAX_KNOWN_PAIRS and sum(map(len, texts)) <= _MAX_KNOWN_BYTES:
+                self._known = _KNOWN.add(self._base, texts, series)
+        return series
+
+    def _read(self, pairs: Any) -> _Series:
+        truncated: dict[str, int] = {}
+        attributes = read_attributes(pairs, self._limits, truncated).texts
+        return _Series(
+            int.from_bytes(digest(attributes, self._salt), "big"),
+            self._origin.host or _first(attributes, _HOST_KEYS),
+            _gpu(attributes, self._origin),
+            attributes,
+        )
+
+
 def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: int) -> DecodedMetrics:
     """Decode an ExportMetricsServiceRequest.
 
@@ -106,19 +195,28 @@ def decode(body: bytes, *, content_type: ContentType, limits: Limits, now_ns: in
         request.resource_metrics, "scope_metrics", limits.max_metric_points
     ):
         agent = gpu_agents.agent_of(scope_metrics.scope.name, (metric.name for metric in scope_metrics.metrics))
+        series: _SeriesOf | None = None
         for metric in scope_metrics.metrics:
             points = batch.within_cap(metric)
             if not points:
                 continue
             if resource_metrics is not read:
                 read, origin = resource_metrics, read_resource(resource_metrics.resource, limits)
-            _add_points(batch, metric, points, origin, origin.digest + scope_metrics.scope.name.encode(), agent)
+            if series is None:
+                series = _SeriesOf(limits, origin, origin.digest + scope_metrics.scope.name.encode())
+            series.begin()
+            _add_points(batch, metric, points, origin, series, agent)
     columns = dict(zip(METRIC_COLUMNS, batch.columns, strict=True))
     return DecodedMetrics(columns, len(columns["metric"]), batch.rejected)
 
 
 def _add_points(
-    batch: _Batch, metric: Metric, points: Sequence[Any], origin: Origin, salt: bytes, agent: gpu_agents.Agent | None
+    batch: _Batch,
+    metric: Metric,
+    points: Sequence[Any],
+    origin: Origin,
+    series: _SeriesOf,
+    agent: gpu_agents.Agent | None,
 ) -> None:
     kind = metric.WhichOneof("data") or ""
     data = getattr(metric, kind)
@@ -133,7 +231,6 @@ def _add_points(
     if not name:
         batch.rejected["metric without a name"] += len(points)
         return
-    series = _SeriesOf(batch.limits, origin, salt)
     if kind in ("gauge", "sum") and agent is None and not any(point.exemplars for point in points):
         _add_numbers(batch, name, points, head, origin, series)
         return
@@ -145,41 +242,6 @@ def _add_points(
         except _RefusedError as refused:
             batch.rejected[str(refused)] += 1
     batch.add(rows if agent is None else _of_gpu_agent(agent, metric.name, rows))
-
-
-class _SeriesOf:
-    """The series of a metric's points. Senders repeat a series' attributes in each of its points, and few series."""
-
-    def __init__(self, limits: Limits, origin: Origin, salt: bytes) -> None:
-        self._limits = limits
-        self._origin = origin
-        self._salt = salt
-        self._seen: list[tuple[Any, _Series]] = []
-        self._none: _Series | None = None
-
-    def of(self, pairs: Any) -> _Series:
-        """Return the series that a point's attributes name."""
-        if not pairs:
-            if self._none is None:
-                self._none = self._read(pairs)
-            return self._none
-        for known, series in self._seen:
-            if known == pairs:
-                return series
-        found = self._read(pairs)
-        if len(self._seen) < _REMEMBERED_SERIES:
-            self._seen.append((pairs, found))
-        return found
-
-    def _read(self, pairs: Any) -> _Series:
-        truncated: dict[str, int] = {}
-        attributes = read_attributes(pairs, self._limits, truncated).texts
-        return _Series(
-            int.from_bytes(digest(attributes, self._salt), "big"),
-            self._origin.host or _first(attributes, _HOST_KEYS),
-            _gpu(attributes, self._origin),
-            attributes,
-        )
 
 
 def _add_numbers(

@@ -26,7 +26,7 @@ MAPPED_COLUMNS = (
     *("cache_read_cost", "cache_write_cost", "cost", "reported_cost", "cost_source", "cost_note", "ttft_ns"),
     *("queue_ns", "prefill_ns", "decode_ns", "finish_reason", "response_id", "session_id", "user_id", "tags"),
     *("prompt_name", "prompt_version", "tool_name", "input", "output", "documents", "input_preview"),
-    "output_preview",
+    *("output_preview", "request", "response", "tools", "modality_tokens"),
 )
 _COSTS = ("input_cost", "output_cost", "cache_read_cost", "cache_write_cost", "cost", "cost_source", "cost_note")
 # As while decoding: deeper chains of calls are not built by frameworks.

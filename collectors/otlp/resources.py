@@ -64,7 +64,12 @@ def read_resource(resource: Resource, limits: Limits) -> Origin:
 
 def columns_of_resource(values: Mapping[str, Any]) -> dict[str, str]:
     """Columns of a span that its resource fills where its own attributes do not."""
-    return {"environment": _first(values, _ENVIRONMENT), "release": _first(values, ("service.version",))}
+    return {"environment": environment_of(values), "release": _first(values, ("service.version",))}
+
+
+def environment_of(values: Mapping[str, Any]) -> str:
+    """Name of the environment that a resource says it runs in; '' for none."""
+    return _first(values, _ENVIRONMENT)
 
 
 def _first(values: Mapping[str, Any], keys: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ _EVENTS = {
     "api_refusal": "llm",
     "tool_result": "tool",
 }
-_SPANS = {"interaction": "agent", "llm_request": "llm", "tool": "tool", "tool.execution": "tool", "hook": "chain"}
+_SPANS = {"interaction": "agent", "llm_request": "llm", "tool": "tool", "tool.execution": "chain", "hook": "chain"}
 
 
 def model_and_provider(value: Any) -> dict[str, str]:
@@ -66,5 +66,6 @@ SPANS = Dialect(
         "reported_cost": ("cost_usd",),
         "ttft_ns": (Source("ttft_ms", milliseconds),),
         "finish_reason": ("stop_reason",),
+        "input": (Source("user_prompt", unredacted), Source("full_command", unredacted)),
     },
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from collectors.semconv.convert import from_json, label, unredacted
 from collectors.semconv.messages import Message, message_of, messages_of
+from collectors.text import to_text
 
 # Time (ns since the epoch), name, attributes; for a log record the body's keys stand among the attributes.
 Event = tuple[int, str, dict[str, Any]]
@@ -33,8 +34,11 @@ _CONTENT = {
     "assistant_response": ("response", "assistant"),
     "claude_code.assistant_response": ("response", "assistant"),
 }
+# What a model thought before its answer: OpenLIT's name, and one that agents write by hand; with the keys of the text.
+_REASONING = ("gen_ai.content.reasoning", "gen_ai.reasoning")
+_REASONING_KEYS = ("gen_ai.content.reasoning", "gen_ai.reasoning", "reasoning", "content", "gen_ai.completion")
 # Names of events that carry messages.
-MESSAGE_EVENTS = frozenset({*_ROLES, _CHOICE, *_CONTENT})
+MESSAGE_EVENTS = frozenset({*_ROLES, _CHOICE, *_CONTENT, *_REASONING})
 # A document found by a vector database, under Traceloop's names.
 _DOCUMENT = "db.query.result"
 NAMES = MESSAGE_EVENTS | FIRST_TOKEN | {DETAILS, _DOCUMENT, "exception"}
@@ -46,6 +50,7 @@ class EventMeaning:
 
     input_messages: list[Message] = field(default_factory=list)
     output_messages: list[Message] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     documents: list[dict[str, Any]] = field(default_factory=list)
     first_token_at: int | None = None
@@ -72,11 +77,25 @@ def read_events(events: list[Event]) -> EventMeaning:
     return meaning
 
 
+def with_reasoning(reasoning: list[str], messages: list[Message]) -> list[Message]:
+    """The answer with what the model thought before it, which came in events of its own; as it is without any, and
+    where it has reasoning itself."""
+    if not reasoning or any(part["type"] == "reasoning" for each in messages for part in each["parts"]):
+        return messages
+    parts = [{"type": "reasoning", "content": text} for text in reasoning]
+    first = messages[0] if messages else {"role": "assistant", "parts": []}
+    return [{**first, "parts": [*parts, *first["parts"]]}, *messages[1:]]
+
+
 def _add_messages(meaning: EventMeaning, name: str, attributes: dict[str, Any]) -> None:
     body = from_json(attributes.get("gen_ai.event.content"))
     if isinstance(body, dict):
         attributes = {**attributes, **body}
-    if name in _CONTENT:
+    if name in _REASONING:
+        text = next((found for key in _REASONING_KEYS if (found := unredacted(attributes.get(key))) is not None), None)
+        if text is not None:
+            meaning.reasoning.append(to_text(text))
+    elif name in _CONTENT:
         key, role = _CONTENT[name]
         value = unredacted(attributes.get(key))
         if value is None:

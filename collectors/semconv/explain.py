@@ -13,6 +13,7 @@ from collectors.semconv.convert import Spread
 from collectors.semconv.dialects import INDEX
 from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
 from collectors.semconv.meaning import BEHIND, SIGNS_OF_A_MODEL, YIELDING, Fields, collect, interpret
+from collectors.semconv.request import REQUEST_FIELDS, RESPONSE_FIELDS, TOKEN_FIELDS
 from collectors.semconv.table import Hit, Index
 
 
@@ -92,7 +93,7 @@ COLUMNS = (
     *("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "reported_cost", "ttft_ns", "queue_ns"),
     *("prefill_ns", "decode_ns", "finish_reason", "response_id", "session_id", "user_id", "tags", "prompt_name"),
     *("prompt_version", "tool_name", "gpu_uuids", "environment", "release", "server_address", "server_port"),
-    *("error_type", "input", "output", "documents"),
+    *("error_type", "input", "output", "documents", "tools", *TOKEN_FIELDS, *REQUEST_FIELDS, *RESPONSE_FIELDS),
 )
 
 

@@ -4,6 +4,7 @@ https://langfuse.com/integrations/native/opentelemetry#property-mapping
 """
 
 from collectors.semconv.convert import Spread, count, label, one_of, usd
+from collectors.semconv.request import PARAMETERS
 from collectors.semconv.table import Dialect, Source
 
 KINDS = {
@@ -32,6 +33,14 @@ USAGE = {
     # The usage object of OpenAI's API as it came, which the SDK's wrapper of that client sends.
     "prompt_tokens_details.cached_tokens": ("cache_read_tokens", count),
     "completion_tokens_details.reasoning_tokens": ("reasoning_tokens", count),
+    "prompt_tokens_details.audio_tokens": ("tokens.audio_input", count),
+    "completion_tokens_details.audio_tokens": ("tokens.audio_output", count),
+    "input_audio_tokens": ("tokens.audio_input", count),
+    "output_audio_tokens": ("tokens.audio_output", count),
+    "input_audio": ("tokens.audio_input", count),
+    "output_audio": ("tokens.audio_output", count),
+    "input_image": ("tokens.image_input", count),
+    "output_image": ("tokens.image_output", count),
 }
 COSTS = {
     "total": ("reported_cost", usd),
@@ -60,6 +69,7 @@ DIALECT = Dialect(
         "several": (
             Source("langfuse.observation.usage_details", Spread(USAGE)),
             Source("langfuse.observation.cost_details", Spread(COSTS)),
+            Source("langfuse.observation.model.parameters", Spread(PARAMETERS)),
             Source(
                 "langfuse.trace.metadata",
                 Spread({"langfuse_session_id": ("session_id", label), "langfuse_user_id": ("user_id", label)}),

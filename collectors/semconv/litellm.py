@@ -10,6 +10,11 @@ from collectors.semconv.table import Dialect, Source
 USAGE = {
     "prompt_tokens_details.cached_tokens": ("cache_read_tokens", count),
     "completion_tokens_details.reasoning_tokens": ("reasoning_tokens", count),
+    "prompt_tokens_details.audio_tokens": ("tokens.audio_input", count),
+    "prompt_tokens_details.image_tokens": ("tokens.image_input", count),
+    "prompt_tokens_details.video_tokens": ("tokens.video_input", count),
+    "completion_tokens_details.audio_tokens": ("tokens.audio_output", count),
+    "completion_tokens_details.image_tokens": ("tokens.image_output", count),
 }
 
 DIALECT = Dialect(

@@ -6,7 +6,7 @@ from typing import Any
 
 from collectors.semconv.content import preview
 from collectors.semconv.convert import from_json
-from collectors.semconv.events import DETAILS, MESSAGE_EVENTS, Event, read_events
+from collectors.semconv.events import DETAILS, MESSAGE_EVENTS, Event, read_events, with_reasoning
 from collectors.semconv.meaning import interpret
 from collectors.text import to_json
 
@@ -47,7 +47,7 @@ def content_of_events(events: Iterable[Event]) -> SpanContent:
             fields.get("output_preview", ""),
             fields.get("finish_reason", ""),
         )
-    given, answered = said.input_messages, said.output_messages
+    given, answered = said.input_messages, with_reasoning(said.reasoning, said.output_messages)
     return SpanContent(
         to_json(given) if given else "",
         to_json(answered) if answered else "",

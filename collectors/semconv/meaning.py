@@ -20,11 +20,13 @@ from collectors.semconv.content import (
 )
 from collectors.semconv.convert import MAX_COUNT, MAX_NS, MAX_USD, Converter, Spread, from_json
 from collectors.semconv.dialects import INDEX
-from collectors.semconv.events import NAMES, Event, EventMeaning, read_events
+from collectors.semconv.events import NAMES, Event, EventMeaning, read_events, with_reasoning
 from collectors.semconv.messages import CUT_ROLE, Message, message_of, messages_of, sure_messages_of
 from collectors.semconv.parts import parts_of
 from collectors.semconv.providers import fold
+from collectors.semconv.request import REQUEST_FIELDS, RESPONSE_FIELDS, TOKEN_FIELDS, gathered
 from collectors.semconv.table import PROJECT, RANKS_PER_DIALECT, Hit, Index, Path, unflatten
+from collectors.semconv.tools import tools_of
 from collectors.text import to_json, to_text
 
 Fields = dict[str, Any]
@@ -32,7 +34,7 @@ Fields = dict[str, Any]
 # Spans whose usage is their own; agents, chains and everything around them repeat their children's.
 COUNTED_KINDS = frozenset({"llm", "embedding", "reranker"})
 # Fields under the names of columns that hold what came until `_settle_content` has read it.
-_RAW = ("input", "output", "documents")
+_RAW = ("input", "output", "documents", "tools")
 _NO_EVENTS = EventMeaning()
 # What a span of any kind may have: a rule that fills these alone makes no GenAI span.
 ANYBODYS = frozenset(
@@ -68,6 +70,10 @@ _TOKENS_TO_SETTLE = frozenset(
         "exclusive_output_tokens",
     }
 )
+
+
+_MODALITIES = TOKEN_FIELDS.keys()
+_OF_THE_CALL = frozenset({*REQUEST_FIELDS, *RESPONSE_FIELDS, "tools"})
 
 
 def interpret(
@@ -110,9 +116,12 @@ def interpret(
     _settle_model(fields)
     if not _TOKENS_TO_SETTLE.isdisjoint(fields):
         _settle_tokens(fields)
+    if not _MODALITIES.isdisjoint(fields):
+        fields["modality_tokens"] = gathered(fields, TOKEN_FIELDS)
     _settle_costs(fields, start_ns, price_overrides)
     _settle_first_token(fields, said, start_ns)
     _settle_content(fields, said)
+    _settle_request(fields)
     return fields
 
 
@@ -281,6 +290,8 @@ def _settle_costs(fields: Fields, start_ns: int, overrides: Mapping[str, ModelPr
         cache_read_tokens=fields.get("cache_read_tokens"),
         cache_write_tokens=fields.get("cache_write_tokens"),
         reasoning_tokens=fields.get("reasoning_tokens"),
+        audio_input_tokens=fields.get("tokens.audio_input"),
+        audio_output_tokens=fields.get("tokens.audio_output"),
         overrides=overrides,
     )
     fields["cost_source"] = cost.source
@@ -328,6 +339,16 @@ def _settle_content(fields: Fields, said: EventMeaning) -> None:
         fields["documents"] = found_documents(fields["output"])
 
 
+def _settle_request(fields: Fields) -> None:
+    if _OF_THE_CALL.isdisjoint(fields):
+        return
+    fields["request"] = gathered(fields, REQUEST_FIELDS)
+    if not RESPONSE_FIELDS.keys().isdisjoint(fields):
+        fields["response"] = gathered(fields, RESPONSE_FIELDS)
+    if "tools" in fields:
+        fields["tools"] = tools_of(fields["tools"])
+
+
 def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
     """Text and preview: of messages, else of what was embedded, else of whatever the span took."""
     if "input_messages" in fields:
@@ -356,7 +377,7 @@ def _input(fields: Fields, said: EventMeaning) -> tuple[str, str]:
 def _output(fields: Fields, said: EventMeaning) -> tuple[str, str]:
     if "output_messages" in fields:
         value = fields["output_messages"]
-        if (read := canonical.read(value, "assistant")) is not None:
+        if not said.reasoning and (read := canonical.read(value, "assistant")) is not None:
             if "finish_reason" not in fields:
                 fields["finish_reason"] = read.finish_reason or ""
             return value, read.preview
@@ -367,12 +388,12 @@ def _output(fields: Fields, said: EventMeaning) -> tuple[str, str]:
         text, messages = "", said.output_messages
     elif "output_tool_calls" in fields or "output_reasoning" in fields:
         text, messages = "", [_assembled(fields)]
-    elif "output" in fields:
-        if fields["kind"] != "llm":
-            return content_of(fields["output"], "assistant")
-        text, messages = "", sure_messages_of(fields["output"], "assistant")
+    elif "output" in fields and fields["kind"] != "llm":
+        return content_of(fields["output"], "assistant")
     else:
-        return "", ""
+        text, messages = "", sure_messages_of(fields["output"], "assistant") if "output" in fields else []
+    if said.reasoning:
+        text, messages = "", with_reasoning(said.reasoning, messages)
     return _answer(fields, text, messages)
 
 

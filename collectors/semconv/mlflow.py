@@ -38,6 +38,8 @@ DIALECT = Dialect(
         "entity_name": ("mlflow.spanFunctionName",),
         "input": ("mlflow.spanInputs",),
         "output": ("mlflow.spanOutputs",),
+        # The arguments of the call stand under their bare names: see `general`.
+        "tools": ("mlflow.chat.tools",),
         "several": (
             Source("mlflow.chat.tokenUsage", Spread(USAGE)),
             Source("mlflow.llm.cost", Spread(COSTS)),

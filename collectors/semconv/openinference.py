@@ -4,6 +4,7 @@ https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
 """
 
 from collectors.semconv.convert import Spread, json_label, label, one_of
+from collectors.semconv.request import PARAMETERS
 from collectors.semconv.table import Dialect, Source
 
 KINDS = {
@@ -22,6 +23,9 @@ KINDS = {
     )
 } | {"unknown": "other"}
 
+# The arguments of the call as its API takes them.
+INVOCATION = {"model": ("model_requested", json_label), **PARAMETERS}
+
 DIALECT = Dialect(
     name="openinference",
     fields={
@@ -39,6 +43,8 @@ DIALECT = Dialect(
         ),
         "cache_write_tokens": ("llm.token_count.prompt_details.cache_write",),
         "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
+        "tokens.audio_input": ("llm.token_count.prompt_details.audio",),
+        "tokens.audio_output": ("llm.token_count.completion_details.audio",),
         "reported_cost": ("llm.cost.total",),
         "reported_input_cost": ("llm.cost.prompt",),
         "reported_output_cost": ("llm.cost.completion",),
@@ -54,9 +60,10 @@ DIALECT = Dialect(
         "input": ("input.value", "reranker.query", "embedding.text", "tool.parameters"),
         "output": ("output.value",),
         "documents": ("retrieval.documents", "reranker.output_documents"),
+        "tools": ("llm.tools",),
         "several": (
-            Source("llm.invocation_parameters", Spread({"model": ("model_requested", json_label)})),
-            Source("embedding.invocation_parameters", Spread({"model": ("model_requested", json_label)})),
+            Source("llm.invocation_parameters", Spread(INVOCATION)),
+            Source("embedding.invocation_parameters", Spread(INVOCATION)),
             Source(
                 "metadata",
                 Spread(
@@ -77,5 +84,6 @@ DIALECT = Dialect(
         "retrieval.documents": "documents",
         "reranker.output_documents": "documents",
         "embedding.embeddings": "embedded_texts",
+        "llm.tools": "tools",
     },
 )

@@ -8,6 +8,7 @@ from typing import Literal
 from collectors.semconv import convert
 from collectors.semconv.convert import Converter
 from collectors.semconv.dialects import DIALECTS, INDEX
+from collectors.semconv.request import MODALITIES, REQUEST, RESPONSE
 from collectors.semconv.table import PROJECT, RANKS_PER_DIALECT, Dialect, Hit, Index, Source
 
 # A project writes rules for one or two senders of its own; each dialect above has fewer keys than this.
@@ -64,6 +65,11 @@ class Target:
     conversions: Mapping[str, Conversion]
 
 
+def _setting(title: str, name: str, read: Converter) -> Target:
+    conversions = {"setting": Conversion("as its usual keys are read", read)}
+    return Target(f"{title}: {name.replace('_', ' ')}", "setting", conversions)
+
+
 # Errors are not among them: a span's status is not kept apart from what its attributes said about it, so a rule for
 # them could not be taken back. GPUs are not: their UUIDs are read by `collectors.otlp.resources`.
 TARGETS: Mapping[str, Target] = {
@@ -87,6 +93,9 @@ TARGETS: Mapping[str, Target] = {
     "decode_ns": Target("Decode time", "duration", _DURATION),
     "finish_reason": Target("Finish reason", "text", {"first": _TEXT["first"], **_TEXT}),
     "response_id": Target("Response id", "text", _TEXT),
+    **{f"tokens.{name}": Target(f"Tokens: {name.replace('_', ' ')}", "count", _COUNT) for name in MODALITIES},
+    **{f"request.{name}": _setting("Asked for", name, read) for name, read in REQUEST.items()},
+    **{f"response.{name}": _setting("Answered", name, read) for name, read in RESPONSE.items()},
     "session_id": Target("Session", "text", _TEXT),
     "user_id": Target("User", "text", _TEXT),
     "tags": Target("Tags", "list of texts", _LABELS),
@@ -102,6 +111,7 @@ TARGETS: Mapping[str, Target] = {
     "output_messages": Target("Output messages", "messages", _CONTENT),
     "input": Target("Input that is no messages", "text or JSON", _CONTENT),
     "output": Target("Output that is no messages", "text or JSON", _CONTENT),
+    "tools": Target("Tool definitions", "text or JSON", _CONTENT),
     "documents": Target("Retrieved documents", "documents", _CONTENT),
 }
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from collectors.semconv import convert
 from collectors.semconv.convert import Converter
+from collectors.semconv.request import REQUEST, RESPONSE, TOKEN_FIELDS
 
 # Canonical fields and how a value is read where a dialect does not say otherwise. Those that are no columns are what
 # `meaning` works the columns out from.
@@ -33,6 +34,8 @@ FIELDS: Mapping[str, Converter] = {
     "cache_write_5m_tokens": convert.count,
     "cache_write_1h_tokens": convert.count,
     "reasoning_tokens": convert.count,
+    # Parts of input and output by what they stand for: the column `modality_tokens`.
+    **dict.fromkeys(TOKEN_FIELDS, convert.count),
     "reported_cost": convert.usd,
     "reported_input_cost": convert.usd,
     "reported_output_cost": convert.usd,
@@ -43,6 +46,11 @@ FIELDS: Mapping[str, Converter] = {
     "decode_ns": convert.seconds,
     "finish_reason": convert.first_label,
     "response_id": convert.json_label,
+    # The columns `request` and `response`.
+    **{f"request.{name}": converter for name, converter in REQUEST.items()},
+    **{f"response.{name}": converter for name, converter in RESPONSE.items()},
+    # Definitions of what the model may call.
+    "tools": convert.present,
     # The LoRA that answered, where the sender names it apart from the model.
     "adapter": convert.json_label,
     "session_id": convert.json_label,
@@ -196,9 +204,9 @@ class Index:
 
     def lookup(self, key: str) -> Hit | None:
         """Meaning of a key, None for one that nobody maps."""
-        return self.known[key] if key in self.known else self.learn(key)
+        return self.known[key] if key in self.known else self._learn(key)
 
-    def learn(self, key: str) -> Hit | None:
+    def _learn(self, key: str) -> Hit | None:
         """Meaning of a key that is not in `known` yet; it is from now on."""
         hit = self._flat_hit(key)
         if hit is None and self.prefixes:

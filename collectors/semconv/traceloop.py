@@ -25,6 +25,11 @@ DIALECT = Dialect(
         "total_tokens": ("llm.usage.total_tokens", "gen_ai.token.usage.total"),
         "reasoning_tokens": ("llm.usage.reasoning_tokens",),
         "finish_reason": ("llm.response.finish_reason", "llm.response.stop_reason"),
+        "request.top_k": ("llm.top_k",),
+        "request.frequency_penalty": ("llm.frequency_penalty",),
+        "request.presence_penalty": ("llm.presence_penalty",),
+        "request.stop_sequences": ("llm.chat.stop_sequences",),
+        "request.stream": ("llm.is_streaming",),
         "session_id": (
             "traceloop.association.properties.session_id",
             "traceloop.association.properties.conversation_id",
@@ -43,6 +48,7 @@ DIALECT = Dialect(
         "gen_ai.prompt": "input_messages",
         "gen_ai.completion": "output_messages",
         "llm.completions": "output_messages",
+        "llm.request.functions": "tools",
     },
     operations={"rerank": "reranker", "embedding": "embedding", "vector_db_retrieve": "retriever"},
 )

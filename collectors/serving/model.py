@@ -4,6 +4,7 @@ A way says from which of the engine's own metrics, of which versions, by which c
 canonical metric stand in order of preference: the first whose names are there answers.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -56,7 +57,7 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class Way(ABC):
     """What every way has: `factor` to the canonical unit, and the versions from `since` to before `until`.
 
     `bound` says that the number is only a bound of what is asked for; `note` is for the reader.
@@ -75,9 +76,9 @@ class Way:
         )
 
     @property
+    @abstractmethod
     def picks(self) -> tuple[Pick, ...]:
         """The metrics that it needs."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

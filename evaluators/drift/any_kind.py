@@ -10,12 +10,17 @@ from numpy.typing import NDArray
 from evaluators.drift import categories, embeddings, numbers
 from evaluators.drift.explain import explain
 from evaluators.drift.result import DriftResult
+from evaluators.drift.text_statistics import summarize_texts
+
+# Strings are categories unless one says that they are texts, to be measured and not compared.
+TEXTS = "texts"
 
 
 def detect_any(
     reference: NDArray[Any], current: NDArray[Any], *, test: str | None, device: str | None = None, **settings: Any
 ) -> DriftResult:
-    """Run `test`, or the default one for the kind of `reference`, with the settings all tests share.
+    """Run `test`, or the default one for the kind of `reference`, with the settings all tests share (and `embed` with
+    TEXTS).
 
     Raises ValueError for an unknown test, or windows that the test refuses.
     """
@@ -28,7 +33,12 @@ def detect_any(
     if test in categories.TESTS:
         old, new = (_column(window, "biufUS").tolist() for window in (reference, current))
         return categories.detect_categories(old, new, test=test, **settings)
-    known = [*embeddings.TESTS, *numbers.TESTS, *categories.TESTS]
+    if test == TEXTS:
+        if "permutations" in settings:
+            raise ValueError("the test of texts takes no number of permutations: each of its tests has its own")
+        old, new = (_column(window, "U").tolist() for window in (reference, current))
+        return summarize_texts(old, new, device=device, **settings)
+    known = [*embeddings.TESTS, *numbers.TESTS, *categories.TESTS, TEXTS]
     raise ValueError(f"unknown test {test!r}, choose from {', '.join(known)}")
 
 

@@ -40,6 +40,7 @@ class ClusterShift:
     """A cluster whose share of the data changed.
 
     `examples` are row numbers in the window where the cluster is larger (`current` when it grew), most shifted first;
+    `counterparts` are rows of the same cluster in the other window, nearest in kind first, and may be none;
     `moved` are all its rows there whose density rose. `ratio_interval` is the 95 % interval of share_current /
     share_reference (Katz's log interval with half a row added to each count).
     """
@@ -54,6 +55,7 @@ class ClusterShift:
     q_value: float
     moved: tuple[int, ...]
     examples: tuple[int, ...]
+    counterparts: tuple[int, ...]
     terms: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,6 +151,8 @@ def _shift(
     a, b = int(mask[:n].sum()), int(mask[n:].sum())
     grew = b / m > a / n
     side = np.flatnonzero(mask[n:]) if grew else np.flatnonzero(mask[:n])
+    other = np.flatnonzero(mask[:n]) if grew else np.flatnonzero(mask[n:])
+    likeness = witness[:n][other] if grew else -witness[n:][other]
     change = witness[n:][side] if grew else -witness[:n][side]
     order = side[np.argsort(-change, kind="stable")]
     log_ratio = math.log((b + 0.5) / (m + 0.5)) - math.log((a + 0.5) / (n + 0.5))
@@ -164,6 +168,7 @@ def _shift(
         q_value=q,
         moved=tuple(int(i) for i in order[: int((change > 0).sum())]),
         examples=tuple(int(i) for i in order[:examples]),
+        counterparts=tuple(int(i) for i in other[np.argsort(-likeness, kind="stable")][:examples]),
         terms=(),
     )
 

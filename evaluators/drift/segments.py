@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evaluators.drift.embeddings import detect
-from evaluators.drift.result import DriftResult
+from evaluators.drift.result import DriftResult, Verdict
+from evaluators.drift.sequential import Look, SequentialDrift
 
 # First look: cheap. Only segments below PROMISING are looked at again with as many permutations as the number of
 # segments asks for; a p-value taken that way is as valid as one of a single look, because the second look is fresh.
@@ -64,17 +65,63 @@ def detect_segments(
     return sorted(found, key=lambda row: row.q_value)
 
 
-def e_benjamini_hochberg(e_values: Sequence[float], alpha: float = 0.05) -> NDArray[np.bool_]:
-    """Which of the hypotheses with these e-values to reject at false discovery rate alpha, whatever their dependence
-    (Wang and Ramdas 2022): the k largest, for the largest k whose k-th e-value is at least m / (alpha k).
+@dataclass(frozen=True, slots=True)
+class SegmentLook:
+    """One stream after a batch; `verdict` is after the correction over all streams, `look.verdict` of it alone."""
+
+    segment: Hashable
+    look: Look
+    verdict: Verdict
+
+
+class SequentialSegments:
+    """Many streams at once, each watched by a SequentialDrift, looked at as often as one likes.
+
+    Whenever one stops, of the streams called drifting at most a share of alpha is expected to be false, however the
+    streams depend on each other: Benjamini and Hochberg's procedure over their e-values (Wang and Ramdas 2022). Unlike
+    the verdict of one stream this one may be taken back, when other streams lose the evidence that it stood on.
     """
-    values = np.asarray(e_values, dtype=np.float64)
-    if values.ndim != 1 or bool((values < 0).any()) or bool(np.isnan(values).any()):
-        raise ValueError("e-values must be numbers of at least 0")
-    order = np.argsort(-values, kind="stable")
-    ranks = np.arange(1, len(values) + 1)
-    passing = np.flatnonzero(values[order] >= len(values) / (alpha * ranks))
-    rejected = np.zeros(len(values), dtype=bool)
-    if len(passing):
-        rejected[order[: passing[-1] + 1]] = True
-    return rejected
+
+    def __init__(
+        self,
+        references: Mapping[Hashable, NDArray[Any]],
+        *,
+        test: str = "mmd",
+        alpha: float = 0.05,
+        seed: int = 0,
+        device: str | None = None,
+    ) -> None:
+        """Raises ValueError when there are no streams or more than MAX_SEGMENTS, or for an alpha that is no share."""
+        if not 0 < len(references) <= MAX_SEGMENTS:
+            raise ValueError(f"need 1 to {MAX_SEGMENTS} segments, got {len(references)}")
+        self._alpha = alpha
+        self._streams = {
+            key: SequentialDrift(rows, test=test, alpha=alpha, seed=seed + i, device=device)
+            for i, (key, rows) in enumerate(references.items())
+        }
+        self._last: dict[Hashable, Look] = {}
+
+    def update(self, batches: Mapping[Hashable, NDArray[Any]]) -> list[SegmentLook]:
+        """Take in a batch of each stream that has one; the streams looked at so far, most evidence first.
+
+        Raises KeyError for a stream without a reference, ValueError for a batch that `detect` refuses.
+        """
+        for key in batches:
+            if key not in self._streams:
+                raise KeyError(f"segment {key!r} has no reference")
+        for key, rows in batches.items():
+            self._last[key] = self._streams[key].update(rows)
+        ranked = sorted(self._last.items(), key=lambda item: -item[1].e_value)
+        # A stream without a look has the e-value 1 and counts among those tested.
+        rejected = _e_benjamini_hochberg([look.e_value for _, look in ranked], len(self._streams), self._alpha)
+        return [
+            SegmentLook(key, look, "drift" if place < rejected else "no_drift")
+            for place, (key, look) in enumerate(ranked)
+        ]
+
+
+def _e_benjamini_hochberg(descending: Sequence[float], tested: int, alpha: float) -> int:
+    """How many of the largest e-values to reject: the largest k whose k-th is at least tested / (alpha k)."""
+    ranks = np.arange(1, len(descending) + 1)
+    passing = np.flatnonzero(np.asarray(descending) >= tested / (alpha * ranks))
+    return int(passing[-1]) + 1 if len(passing) else 0

@@ -68,13 +68,15 @@ def groundedness(
     device: str | None = None,
     batch_tokens: int | None = None,
     threshold: float | None = None,
+    compile_model: bool = False,
 ) -> GroundednessScorer:
     """A scorer whose value is the probability that the answer is grounded, label `grounded` or `hallucinated`.
 
     `model` is a folder or a Hugging Face id, None for the offline default; `family` one of FAMILIES where it cannot be
     told from the model; `device` a torch name (cpu, cuda, cuda:1, mps), None for the best there is; `batch_tokens`
-    bounds the padded tokens of a batch; `threshold` replaces the backend's own. Raises DeviceError, ModelError and its
-    kinds, ValueError for an unknown family or a threshold outside 0 to 1.
+    bounds the padded tokens of a batch; `threshold` replaces the backend's own; `compile_model` has torch compile it at
+    its first use, which takes a minute, and goes on without where no compiler is there. Raises DeviceError, ModelError
+    and its kinds, ValueError for an unknown family or a threshold outside 0 to 1.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold is a probability, 0 to 1, not {threshold}")
@@ -87,6 +89,8 @@ def groundedness(
         backend = offline.load(where, choose_dtype(where), budget)
     else:
         backend = FAMILIES[family or family_of(model)](model, where, choose_dtype(where), budget)
+    if compile_model:
+        backend.compile()
     english_only = not any(word in (model or "").lower() for word in _MULTILINGUAL)
     arguments = {
         "model": model,
@@ -94,6 +98,7 @@ def groundedness(
         "device": device,
         "batch_tokens": batch_tokens,
         "threshold": threshold,
+        "compile_model": compile_model,
     }
     return GroundednessScorer(
         backend, backend.threshold if threshold is None else threshold, arguments, english_only=english_only

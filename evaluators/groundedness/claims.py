@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from evaluators.batching import Stats, run_batched
+from evaluators.compiling import compiled
 from evaluators.groundedness.lexical import overlaps
 from evaluators.groundedness.verdict import AnswerVerdict, SentenceVerdict
 from evaluators.models import Loaded
@@ -50,6 +51,17 @@ class _Answer:
     cut: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Samples with their contexts and claims, and every question about them with its tokens."""
+
+    samples: Sequence[Sample]
+    contexts: list[IndexedContext]
+    parts: list[list[Span]]
+    questions: list[_Question]
+    rows: list[dict[str, list[int]]]
+
+
 @dataclass(slots=True)
 class ClaimBackend:
     """`render` makes a model's input of (premise, claim); `read` makes (n,) probabilities of support of its outputs.
@@ -75,7 +87,10 @@ class ClaimBackend:
     def revision(self) -> str:
         return self.loaded.revision
 
-    def judge(self, samples: Sequence[Sample]) -> list[AnswerVerdict]:
+    def compile(self) -> None:
+        self.loaded = compiled(self.loaded)
+
+    def prepare(self, samples: Sequence[Sample]) -> _Prepared:
         contexts = [IndexedContext.of(sample.context) for sample in samples]
         parts = [claims(sample.answer) for sample in samples]
         questions = [
@@ -85,16 +100,20 @@ class ClaimBackend:
             for index, span in enumerate(parts[at])
             for passage in self.chosen(contexts[at], passages, span.of(sample.answer))
         ]
-        rows = self._tokenize([item.rendered for item in questions])
-        lengths = [min(len(row["input_ids"]), self.max_tokens) for row in rows]
-        supports = run_batched(rows, lengths, self._compute, self.batch_tokens, self.stats)
-        answers: list[list[list[_Answer]]] = [[[] for _ in found] for found in parts]
-        for item, support, row in zip(questions, supports, rows, strict=True):
+        return _Prepared(samples, contexts, parts, questions, self._tokenize([item.rendered for item in questions]))
+
+    def judge(self, prepared: _Prepared) -> list[AnswerVerdict]:
+        lengths = [min(len(row["input_ids"]), self.max_tokens) for row in prepared.rows]
+        supports = run_batched(prepared.rows, lengths, self._compute, self.batch_tokens, self.stats)
+        answers: list[list[list[_Answer]]] = [[[] for _ in found] for found in prepared.parts]
+        for item, support, row in zip(prepared.questions, supports, prepared.rows, strict=True):
             found = _Answer(support, item.passage, len(row["input_ids"]) > self.max_tokens)
             answers[item.sample][item.claim].append(found)
         return [
             self._verdict(sample, context, spans, found)
-            for sample, context, spans, found in zip(samples, contexts, parts, answers, strict=True)
+            for sample, context, spans, found in zip(
+                prepared.samples, prepared.contexts, prepared.parts, answers, strict=True
+            )
         ]
 
     def passages(self, context: IndexedContext) -> list[Passage]:

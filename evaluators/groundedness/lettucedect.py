@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForTokenClassification
 
 from evaluators.batching import Stats, run_batched
+from evaluators.compiling import compiled
 from evaluators.groundedness.claims import EVIDENCE_SENTENCES, MAX_WINDOWS
 from evaluators.groundedness.lexical import overlaps
 from evaluators.groundedness.verdict import AnswerVerdict, SentenceVerdict
@@ -46,6 +47,15 @@ class _Input:
     offsets: list[Span]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Samples with their contexts, and the inputs of each, one a window."""
+
+    samples: Sequence[Sample]
+    contexts: list[IndexedContext]
+    inputs: list[list[_Input]]
+
+
 @dataclass(slots=True)
 class TokenBackend:
     """A token is unsupported if no window of the context supports it; a sentence or answer is as sound as its worst
@@ -66,15 +76,21 @@ class TokenBackend:
     def revision(self) -> str:
         return self.loaded.revision
 
-    def judge(self, samples: Sequence[Sample]) -> list[AnswerVerdict]:
+    def compile(self) -> None:
+        self.loaded = compiled(self.loaded)
+
+    def prepare(self, samples: Sequence[Sample]) -> _Prepared:
         contexts = [IndexedContext.of(sample.context) for sample in samples]
         inputs = [self._inputs(sample, context) for sample, context in zip(samples, contexts, strict=True)]
-        flat = [item for group in inputs for item in group]
+        return _Prepared(samples, contexts, inputs)
+
+    def judge(self, prepared: _Prepared) -> list[AnswerVerdict]:
+        flat = [item for group in prepared.inputs for item in group]
         lengths = [min(len(item.ids), self.max_tokens) for item in flat]
         found = iter(run_batched(flat, lengths, self._compute, self.batch_tokens, self.stats))
         return [
             self._verdict(sample, context, group, [next(found) for _ in group])
-            for sample, context, group in zip(samples, contexts, inputs, strict=True)
+            for sample, context, group in zip(prepared.samples, prepared.contexts, prepared.inputs, strict=True)
         ]
 
     def _inputs(self, sample: Sample, context: IndexedContext) -> list[_Input]:

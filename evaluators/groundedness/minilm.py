@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 # Pairs in training; inference may read some more.
 MAX_TOKENS = 224
+# A fast tokenizer keeps the length it cuts at as a state of its own, and one tokenizer serves several lengths.
+_TOKENIZING = threading.Lock()
 
 
 def packaged_folder() -> Path:
@@ -42,16 +45,26 @@ def tokenize(pairs: Sequence[tuple[str, str]], max_tokens: int) -> list[Tokens]:
     """Each (premise, claim), cut to `max_tokens`: the longer is cut first, which is the premise as a rule."""
     if not pairs:
         return []
-    encoded = packaged_tokenizer()(
-        [premise for premise, _ in pairs],
-        [claim for _, claim in pairs],
-        truncation="longest_first",
-        max_length=max_tokens,
-        return_offsets_mapping=True,
-        return_token_type_ids=True,
-    )
+    with _TOKENIZING:
+        encoded = packaged_tokenizer()(
+            [premise for premise, _ in pairs],
+            [claim for _, claim in pairs],
+            truncation="longest_first",
+            max_length=max_tokens,
+            return_offsets_mapping=True,
+            return_token_type_ids=True,
+        )
     rows = zip(encoded["input_ids"], encoded["token_type_ids"], encoded["offset_mapping"], strict=True)
     return [Tokens(ids, segments, offsets) for ids, segments, offsets in rows]
+
+
+def token_ids(texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """The ids of each text, cut to `max_tokens`."""
+    if not texts:
+        return []
+    with _TOKENIZING:
+        found: list[list[int]] = packaged_tokenizer()(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
+    return found
 
 
 def collate(batch: Sequence[Tokens], length: int) -> tuple[dict[str, Tensor], Tensor]:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from transformers import AutoModel
 
 from evaluators.batching import Stats, run_batched
-from evaluators.groundedness.minilm import packaged_folder, packaged_tokenizer
+from evaluators.compiling import compiled
+from evaluators.groundedness.minilm import packaged_folder, packaged_tokenizer, token_ids
 from evaluators.models import CACHE, Loaded, load_pretrained
 from evaluators.text import IndexedContext, select_evidence
 
@@ -42,6 +43,14 @@ class Claim:
     evidence: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """The claims of some samples, and the ids of every text in them."""
+
+    samples: Sequence[Sequence[Claim]]
+    ids: dict[str, list[int]]
+
+
 def make_claim(context: IndexedContext, text: str) -> Claim:
     """The claim beside the sentences of the context that cover it best."""
     chosen = select_evidence(context, text, EVIDENCE_WORDS)
@@ -55,6 +64,16 @@ def _short_pieces() -> NDArray[np.bool_]:
     return np.array([len(str(piece).removeprefix("##")) <= SHORT for piece in pieces])
 
 
+def tokenize_claims(samples: Sequence[Sequence[Claim]]) -> list[Tokenized]:
+    """What Nearest reads, HELD_SAMPLES at a time."""
+    parts = []
+    for start in range(0, len(samples), HELD_SAMPLES):
+        held = samples[start : start + HELD_SAMPLES]
+        texts = sorted({text for claims in held for one in claims for text in (one.text, *one.evidence)})
+        parts.append(Tokenized(held, dict(zip(texts, token_ids(texts, MAX_TOKENS), strict=True))))
+    return parts
+
+
 class Nearest:
     """The packaged encoder, on the verifier's device and in its number format."""
 
@@ -65,24 +84,23 @@ class Nearest:
         )
         self._batch_tokens, self._fixed = batch_tokens, fixed
 
-    def similarities(self, samples: Sequence[Sequence[Claim]], stats: Stats) -> list[list[float]]:
+    def compile(self) -> None:
+        """Compile the encoder at its next use."""
+        self._loaded = compiled(self._loaded)
+
+    def similarities(self, parts: Sequence[Tokenized], stats: Stats) -> list[list[float]]:
         """For each claim of each sample the mean similarity, -1 to 1, of its LONELIEST tokens to their nearest ones in
         the evidence; 0 where there is no evidence."""
         found: list[list[float]] = []
-        for start in range(0, len(samples), HELD_SAMPLES):
-            held = samples[start : start + HELD_SAMPLES]
-            texts = sorted({text for claims in held for one in claims for text in (one.text, *one.evidence)})
-            states = dict(zip(texts, self._states(texts, stats), strict=True))
+        for held in parts:
+            states = dict(zip(held.ids, self._states(list(held.ids.values()), stats), strict=True))
             found += [
                 [_similarity(states[one.text], [states[text] for text in one.evidence]) for one in claims]
-                for claims in held
+                for claims in held.samples
             ]
         return found
 
-    def _states(self, texts: Sequence[str], stats: Stats) -> list[tuple[list[int], States]]:
-        if not texts:
-            return []
-        ids = packaged_tokenizer()(list(texts), truncation=True, max_length=MAX_TOKENS)["input_ids"]
+    def _states(self, ids: list[list[int]], stats: Stats) -> list[tuple[list[int], States]]:
         lengths = [len(row) for row in ids]
         rows = run_batched(ids, lengths, self._compute, self._batch_tokens, stats, fixed=self._fixed)
         # Without the tokens that begin and end every text.

@@ -17,10 +17,11 @@ from pathlib import Path
 import torch
 
 from evaluators.batching import Stats, run_batched
+from evaluators.compiling import compiled
 from evaluators.groundedness.adapted import load_adapted
 from evaluators.groundedness.lexical import Overlap, Vocabulary
 from evaluators.groundedness.minilm import Tokens, collate, packaged_folder, packaged_tokenizer, tokenize
-from evaluators.groundedness.nearest import Claim, Nearest, make_claim
+from evaluators.groundedness.nearest import Claim, Nearest, Tokenized, make_claim, tokenize_claims
 from evaluators.groundedness.pairs import ANSWER_EVIDENCE_WORDS, CLAIM_EVIDENCE_WORDS, Pair, make_pair
 from evaluators.groundedness.verdict import AnswerVerdict, SentenceVerdict
 from evaluators.models import CACHE, Loaded, hash_files
@@ -79,6 +80,15 @@ class _Plan:
     overlaps: list[Overlap]
     whole: Overlap
     claims: list[Claim]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Plans with their tokens: of each pair, where the claim begins beside them, and of the nearest words' texts."""
+
+    plans: list[_Plan]
+    pairs: list[tuple[Tokens, int]]
+    nearest: list[Tokenized]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +163,27 @@ class OfflineBackend:
     def threshold(self) -> float:
         return self.calibration.threshold
 
-    def judge(self, samples: Sequence[Sample]) -> list[AnswerVerdict]:
-        return [self._verdict(item) for item in self._read_plans(samples)]
+    def compile(self) -> None:
+        self.loaded = compiled(self.loaded)
+        self.nearest.compile()
+
+    def prepare(self, samples: Sequence[Sample]) -> _Prepared:
+        plans = [plan(sample) for sample in samples]
+        pairs = _tokenized([pair for item in plans for pair in item.pairs])
+        return _Prepared(plans, pairs, tokenize_claims([item.claims for item in plans]))
+
+    def judge(self, prepared: _Prepared) -> list[AnswerVerdict]:
+        return [self._verdict(item) for item in self._read_plans(prepared)]
 
     def features(self, samples: Sequence[Sample]) -> list[dict[str, float]]:
         """What the logistic layer sees of each sample."""
-        return [_features(item) for item in self._read_plans(samples)]
+        return [_features(item) for item in self._read_plans(self.prepare(samples))]
 
-    def _read_plans(self, samples: Sequence[Sample]) -> list[_Read]:
-        plans = [plan(sample) for sample in samples]
-        readings = iter(self.read([pair for item in plans for pair in item.pairs]))
-        found = [[next(readings) for _ in item.pairs] for item in plans]
-        nearest = self.nearest.similarities([item.claims for item in plans], self.nearest_stats)
-        return [_Read(*row) for row in zip(plans, found, nearest, strict=True)]
+    def _read_plans(self, prepared: _Prepared) -> list[_Read]:
+        readings = iter(self._read(prepared.pairs))
+        found = [[next(readings) for _ in item.pairs] for item in prepared.plans]
+        nearest = self.nearest.similarities(prepared.nearest, self.nearest_stats)
+        return [_Read(*row) for row in zip(prepared.plans, found, nearest, strict=True)]
 
     def _verdict(self, item: _Read) -> AnswerVerdict:
         found = tuple(
@@ -183,9 +201,10 @@ class OfflineBackend:
 
     def read(self, pairs: Sequence[Pair]) -> list[Reading]:
         """What the verifier says of each pair, in order."""
-        tokens = tokenize([(pair.premise, pair.text) for pair in pairs], READ_TOKENS)
-        items = [(item, pair.claim_start) for item, pair in zip(tokens, pairs, strict=True)]
-        lengths = [len(item.ids) for item in tokens]
+        return self._read(_tokenized(pairs))
+
+    def _read(self, items: list[tuple[Tokens, int]]) -> list[Reading]:
+        lengths = [len(item.ids) for item, _ in items]
         tokens_at_once, fixed = tiling(self.loaded.dtype, self.batch_tokens)
         return run_batched(items, lengths, self._compute, tokens_at_once, self.stats, fixed=fixed)
 
@@ -198,6 +217,11 @@ class OfflineBackend:
         worst = tokens.cpu().masked_fill(~claim, -20.0).amax(dim=1)
         lengths = claim.sum(dim=1)
         return [Reading(*row) for row in zip(support.cpu().tolist(), worst.tolist(), lengths.tolist(), strict=True)]
+
+
+def _tokenized(pairs: Sequence[Pair]) -> list[tuple[Tokens, int]]:
+    tokens = tokenize([(pair.premise, pair.text) for pair in pairs], READ_TOKENS)
+    return [(item, pair.claim_start) for item, pair in zip(tokens, pairs, strict=True)]
 
 
 def tiling(dtype: torch.dtype, batch_tokens: int) -> tuple[int, bool]:

@@ -9,6 +9,7 @@ from typing import Any
 from evaluators.batching import Stats
 from evaluators.groundedness.language import foreign
 from evaluators.groundedness.verdict import AnswerVerdict, Backend, SentenceVerdict
+from evaluators.prefetch import ahead
 from evaluators.score import Sample, Score
 from evaluators.text import Span
 
@@ -16,6 +17,17 @@ GROUNDED, HALLUCINATED = "grounded", "hallucinated"
 # A context of a million characters is some 250,000 tokens and an answer of 30,000 some 8,000: more than models are
 # given and give. Beyond lies a mistake, and each sentence of the answer is compared with each of the context.
 MAX_CONTEXT_CHARS, MAX_ANSWER_CHARS = 1_000_000, 30_000
+# More samples are judged in parts, the next one read and tokenized meanwhile: enough to sort by length and fill
+# batches, few enough to bound what is held.
+AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Why each sample cannot be judged, or None; and the others as the backend reads them."""
+
+    reasons: list[str | None]
+    prepared: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +54,21 @@ class GroundednessScorer:
 
     def score(self, samples: Sequence[Sample]) -> list[Score]:
         """Scores in the order of the samples; `unscored`, with the reason, for what cannot be judged."""
+        if len(samples) <= AT_ONCE:
+            return self.score_prepared(samples, self.prepare(samples))
+        parts = (samples[start : start + AT_ONCE] for start in range(0, len(samples), AT_ONCE))
+        return [score for part, ready in ahead(parts, self.prepare) for score in self.score_prepared(part, ready)]
+
+    def prepare(self, samples: Sequence[Sample]) -> Ready:
+        """What `score_prepared` needs, made without the model: may run in another thread than that."""
         reasons = [self._refusal(sample) for sample in samples]
-        judged = iter(self.backend.judge([s for s, reason in zip(samples, reasons, strict=True) if reason is None]))
+        usable = [sample for sample, reason in zip(samples, reasons, strict=True) if reason is None]
+        return Ready(reasons, self.backend.prepare(usable))
+
+    def score_prepared(self, samples: Sequence[Sample], ready: Ready) -> list[Score]:
+        """The scores of samples that `prepare` was given."""
+        reasons = ready.reasons
+        judged = iter(self.backend.judge(ready.prepared))
         about = {
             "model": self.backend.model,
             "family": self.backend.family,

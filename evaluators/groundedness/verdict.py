@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from evaluators.batching import Stats
 from evaluators.score import Sample
@@ -35,7 +35,11 @@ class AnswerVerdict:
 
 
 class Backend(Protocol):
-    """One family of models behind the contract. `judge` gets samples with context and answer, and keeps their order."""
+    """One family of models behind the contract.
+
+    `prepare` gets samples with context and answer, and does all that needs no model: it runs in another thread, for the
+    next samples, while `judge` computes what an earlier call made ready. `judge` keeps the order of the samples.
+    """
 
     @property
     def family(self) -> str: ...
@@ -48,4 +52,9 @@ class Backend(Protocol):
     @property
     def stats(self) -> Stats: ...
 
-    def judge(self, samples: Sequence[Sample]) -> list[AnswerVerdict]: ...
+    def compile(self) -> None:
+        """Have torch compile the model at its next use."""
+        ...
+
+    def prepare(self, samples: Sequence[Sample]) -> Any: ...
+    def judge(self, prepared: Any) -> list[AnswerVerdict]: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,14 +67,6 @@ def _key(row: Mapping[str, Any], name: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"{name} must be a string or a whole number, got {value!r}")
     return str(value)
-
-
-def run_of(rows: Iterable[Mapping[str, Any]], metric: str) -> Run:
-    """Read the rows of one run; raises ValueError at the first row that `Run.add` refuses."""
-    run = Run()
-    for row in rows:
-        run.add(row, metric)
-    return run
 
 
 def align(baseline: Run, candidate: Run) -> Pairs:

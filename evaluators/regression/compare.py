@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from evaluators.regression import paired, power
+from evaluators.regression import decision, paired, power
 from evaluators.regression.bootstrap import RESAMPLES, bca_intervals
 from evaluators.regression.result import Kind, RegressionResult, Verdict
 
-# Two points of a metric between 0 and 1, or 2 % of the baseline's mean where the scores leave that range.
-DEFAULT_MARGIN = 0.02
 # Below this many changed pairs the exact McNemar p-value is reported beside the mid-p one.
 FEW_CHANGES = 25
 
@@ -50,14 +48,18 @@ def compare(
     if not 0 < alpha < 0.5:
         raise ValueError(f"alpha must lie between 0 and 0.5, got {alpha}")
     kind = kind or ("binary" if bool(np.isin(np.concatenate([a, b]), (0.0, 1.0)).all()) else "continuous")
-    margin, margin_source = _margin(margin, a, b, kind)
+    if kind == "mean_ratio":
+        raise ValueError("pairs are compared by their own ratios: choose the kind ratio")
+    is_share = bool(min(a.min(), b.min()) >= 0 and max(a.max(), b.max()) <= 1)
+    margin, margin_source = decision.default_margin(margin, kind, float(a.mean()), is_share)
     groups = cluster_numbers(clusters, len(a))
     estimate, difference, scale = _estimate(a, b, groups, kind, alpha, 1.0 if higher_is_better else -1.0)
     # From here on lower is worse, on the additive scale.
-    limit = math.log1p(margin) if kind == "ratio" else margin
-    verdict = _verdict(estimate, limit, alpha)
+    limit = decision.additive(margin, kind)
+    verdict = decision.decide(estimate, limit, alpha)
     n_clusters = int(groups.max()) + 1
-    detectable = _detectable(estimate, n_clusters, alpha)
+    degrees = math.inf if estimate.test == "mcnemar_mid_p" else n_clusters - 1
+    detectable = decision.detectable(estimate, degrees, alpha)
     undecided = verdict == "not_enough_data" or (detectable is not None and detectable > limit)
     needed = _needed(estimate, verdict, n_clusters, len(a), limit, scale, alpha) if undecided else None
     details = _details(estimate, difference, groups, limit, alpha, resamples, seed, kind, higher_is_better)
@@ -70,8 +72,8 @@ def compare(
         test=estimate.test,
         statistic=estimate.statistic if higher_is_better else -estimate.statistic,
         p_value=estimate.p_worse,
-        effect=_in_metric_units(estimate.effect, kind, higher_is_better),
-        interval=_oriented(estimate.interval, kind, higher_is_better),
+        effect=decision.in_metric_units(estimate.effect, kind, higher_is_better),
+        interval=decision.oriented(estimate.interval, kind, higher_is_better),
         verdict=verdict,
         n=len(a),
         n_clusters=n_clusters,
@@ -90,16 +92,6 @@ def _scores(values: ArrayLike, name: str) -> NDArray[np.float64]:
     if not np.isfinite(scores).all():
         raise ValueError(f"{name} holds {int((~np.isfinite(scores)).sum())} scores that are not finite numbers")
     return scores
-
-
-def _margin(margin: float | None, a: NDArray[np.float64], b: NDArray[np.float64], kind: Kind) -> tuple[float, str]:
-    if margin is not None:
-        if not 0 <= margin < math.inf:
-            raise ValueError(f"the margin must be a finite number of at least 0, got {margin}")
-        return float(margin), "given"
-    if kind == "ratio" or (min(a.min(), b.min()) >= 0 and max(a.max(), b.max()) <= 1):
-        return DEFAULT_MARGIN, f"default {DEFAULT_MARGIN}"
-    return DEFAULT_MARGIN * abs(float(a.mean())), "default: 2 % of the baseline mean, as scores leave [0, 1]"
 
 
 def cluster_numbers(clusters: Sequence[Hashable] | None, n: int) -> NDArray[np.intp]:
@@ -132,31 +124,12 @@ def _estimate(
     return paired.means(difference, groups, scale, alpha), difference, scale
 
 
-def _verdict(estimate: paired.Estimate, limit: float, alpha: float) -> Verdict:
-    if estimate.interval is None:
-        return "not_enough_data"
-    low, high = estimate.interval
-    if low > -limit:
-        return "pass"
-    return "fail" if high < 0 and estimate.p_worse <= alpha else "not_enough_data"
-
-
-def _detectable(estimate: paired.Estimate, n_clusters: int, alpha: float) -> float | None:
-    if estimate.interval is None:
-        return None
-    if estimate.standard_error == 0:
-        return estimate.effect - estimate.interval[0]
-    degrees = math.inf if estimate.test == "mcnemar_mid_p" else n_clusters - 1
-    return power.minimum_detectable_effect(estimate.standard_error, degrees=degrees, alpha=alpha)
-
-
 def _needed(
     estimate: paired.Estimate, verdict: Verdict, n_clusters: int, n: int, limit: float, scale: float, alpha: float
 ) -> int | None:
     """Pairs that would settle the verdict, or once it is settled show a drop of the margin, with power 0.8."""
     # One cluster says nothing about the difference, so plan for none.
-    settle = verdict == "not_enough_data" and estimate.interval is not None
-    distance = max(estimate.effect + limit, -estimate.effect) if settle else limit
+    distance = decision.distance_to_show(estimate, verdict, limit)
     if distance <= paired.ROUNDING * scale:
         return None
     per_cluster = n / n_clusters
@@ -195,20 +168,8 @@ def _details(
         details["worse_within_margin"] = bool(low > -limit and high < 0)
         if resamples:
             ends = bca_intervals(difference[:, None], groups, alpha=alpha, resamples=resamples, seed=seed)[0]
-            bca = _oriented((float(ends[0]), float(ends[1])), kind, higher_is_better)
+            bca = decision.oriented((float(ends[0]), float(ends[1])), kind, higher_is_better)
             details["bca_interval"] = None if bca is None else list(bca)
     if estimate.exact_p is not None and details["worse"] + details["better"] < FEW_CHANGES:
         details["p_exact"] = estimate.exact_p
     return details
-
-
-def _in_metric_units(value: float, kind: Kind, higher_is_better: bool) -> float:
-    signed = value if higher_is_better else -value
-    return math.expm1(signed) if kind == "ratio" else signed
-
-
-def _oriented(interval: tuple[float, float] | None, kind: Kind, higher_is_better: bool) -> tuple[float, float] | None:
-    if interval is None:
-        return None
-    ends = sorted(_in_metric_units(end, kind, higher_is_better) for end in interval)
-    return ends[0], ends[1]

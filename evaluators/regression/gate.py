@@ -61,18 +61,21 @@ def gate(
         raise ValueError(f"the runs must have the same metrics: {sorted(baseline)} and {sorted(candidate)}")
     common: dict[str, Any] = {"lower_is_better": lower_is_better, "alpha": alpha, "resamples": resamples, "seed": seed}
     rows = {name: (np.asarray(baseline[name], float), np.asarray(candidate[name], float)) for name in baseline}
-    results = _compare_all(rows, margins or {}, clusters, **common)
+    whole = correct(_compare_all(rows, margins or {}, clusters, **common), alpha)
+    return replace(whole, segments=_by_segment(rows, margins or {}, clusters, segments, common))
+
+
+def correct(results: Mapping[str, RegressionResult], alpha: float) -> GateResult:
+    """The gate over metrics that were compared each on its own, by Holm as in `gate`; raises ValueError for none."""
+    if not results:
+        raise ValueError("a gate needs at least one metric")
     adjusted = holm_adjusted([result.p_value for result in results.values()])
-    holm = {name: float(p) for name, p in zip(results, adjusted, strict=True)}
-    for name, result in results.items():
-        if result.verdict == "fail" and holm[name] > alpha:
-            results[name] = replace(result, verdict="not_enough_data")
-    return GateResult(
-        verdict=_overall([result.verdict for result in results.values()]),
-        metrics=results,
-        holm_p_values=holm,
-        segments=_by_segment(rows, margins or {}, clusters, segments, common),
-    )
+    holm = dict(zip(results, adjusted, strict=True))
+    metrics = {
+        name: replace(result, verdict="not_enough_data") if result.verdict == "fail" and holm[name] > alpha else result
+        for name, result in results.items()
+    }
+    return GateResult(overall([result.verdict for result in metrics.values()]), metrics, holm, ())
 
 
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:
@@ -87,7 +90,8 @@ def holm_adjusted(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _overall(verdicts: Sequence[Verdict]) -> Verdict:
+def overall(verdicts: Sequence[Verdict]) -> Verdict:
+    """Fail where any metric fails, pass where all pass."""
     if "fail" in verdicts:
         return "fail"
     return "pass" if set(verdicts) == {"pass"} else "not_enough_data"

@@ -7,14 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Verdict = Literal["pass", "fail", "not_enough_data"]
-Kind = Literal["binary", "continuous", "ratio"]
+Kind = Literal["binary", "continuous", "ratio", "mean_ratio"]
 
 
 @dataclass(frozen=True, slots=True)
 class RegressionResult:
-    """A paired comparison of a candidate with a baseline.
+    """A comparison of a candidate with a baseline; where the sides are no pairs, `n` and `n_needed` count rows.
 
-    `effect` is candidate minus baseline in the metric's own unit (for `ratio`: candidate over baseline, minus 1), and
+    `effect` is candidate minus baseline in the metric's own unit (for `ratio`, of the geometric means, and
+    `mean_ratio`, of the arithmetic means: candidate over baseline, minus 1), and
     `interval` its two-sided 1 - 2 alpha interval, so that each end is a one-sided 1 - alpha bound; None when a single
     item leaves nothing to estimate it from. `p_value` is one-sided, for the hypothesis that the candidate is not worse.
     `n` counts pairs, `n_clusters` independent groups of them.

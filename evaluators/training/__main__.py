@@ -117,7 +117,7 @@ def training_rows(recipe: Recipe, data: Path, dev: Path | None) -> list[Row]:
 
 def stream(recipe: Recipe, rows: list[Row]) -> Iterator[list[Example]]:
     """Batches without end, round after round."""
-    rng = random.Random(recipe.seed)  # noqa: S311 - a reproducible order of examples, not a secret
+    rng = random.Random(recipe.seed)  # noqa: S311  # a reproducible order of examples, not a secret
     natural = natural_examples(rows)
     while True:
         yield from batches(training_round(rows, natural, recipe.corruptions, rng), recipe.batch, rng)

@@ -20,8 +20,10 @@ from safetensors import safe_open
 from scipy import optimize, special
 
 from evaluators.batching import default_budget
+from evaluators.calibration import metrics
+from evaluators.calibration.threshold import best_threshold
 from evaluators.devices import choose_device, choose_dtype
-from evaluators.groundedness import metrics, offline
+from evaluators.groundedness import offline
 from evaluators.groundedness.adapted import load_adapted
 from evaluators.groundedness.minilm import packaged_folder, packaged_tokenizer
 from evaluators.models import Loaded
@@ -125,7 +127,7 @@ def main() -> None:
     out_of_source = cross_fitted(x, y, weight, np.array(groups))
     folds = np.array([int(document_key(row.context)[:8], 16) % 10 for row in rows])
     out_of_document = cross_fitted(x, y, weight, folds)
-    threshold = metrics.best_threshold(y, out_of_source)
+    threshold = best_threshold(y, out_of_source)
     parameters = fit(x, y, weight)
     unseen = np.array([row.source not in sources for row in rows])
     digest = hashlib.sha256(given.dev.read_bytes()).hexdigest()[:8]

@@ -10,5 +10,5 @@ class HeliographConfig(AppConfig):
     label = "heliograph"
 
     def ready(self) -> None:
-        # Registering needs the app registry to be ready; the Celery app must be current wherever work is queued.
-        from heliograph import celery, checks  # noqa: F401, PLC0415
+        # The Celery app must be current wherever work is queued; the checks register themselves.
+        from heliograph import celery, checks  # noqa: F401, PLC0415  # needs the app registry to be ready

@@ -11,18 +11,22 @@ from typing import Any
 import uvicorn
 from django.core.asgi import get_asgi_application
 
+from heliograph import telemetry
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
+# Under any server, and before Django's handler reads its middleware.
+telemetry.start("web")
 # First, since the imports below read models.
 _django = get_asgi_application()
 
 from django.conf import settings  # noqa: E402  # after Django is set up
-from starlette.applications import Starlette  # noqa: E402
-from starlette.responses import Response  # noqa: E402
-from starlette.routing import Mount  # noqa: E402
-from starlette.staticfiles import StaticFiles  # noqa: E402
+from starlette.applications import Starlette  # noqa: E402  # as above
+from starlette.responses import Response  # noqa: E402  # as above
+from starlette.routing import Mount  # noqa: E402  # as above
+from starlette.staticfiles import StaticFiles  # noqa: E402  # as above
 
-from heliograph import metrics  # noqa: E402
-from heliograph.ingest import health, http, sockets  # noqa: E402
+from heliograph.dashboards.installation_metrics import InstallationMetrics  # noqa: E402  # as above
+from heliograph.ingest import exposition, health, http, sockets  # noqa: E402  # as above
 
 # Requests in flight are pages, which end by the limit of their queries, and exports, which wait for a commit.
 STOP_SECONDS = 10
@@ -46,6 +50,7 @@ application = Starlette(
     routes=[
         *http.routes(),
         *health.routes(),
+        *exposition.routes(InstallationMetrics()),
         # `collectstatic` may not have run yet, which is no reason not to start.
         Mount(settings.STATIC_URL.rstrip("/"), _CachedStaticFiles(directory=settings.STATIC_ROOT, check_dir=False)),
         Mount("/", _django),  # type: ignore[arg-type]  # django-stubs spell the same protocol with plain dicts
@@ -60,7 +65,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=settings.PORT, help="0 takes a free one")
     options = parser.parse_args()
     sockets.raise_descriptor_limit()
-    metrics.configure("web")
     uvicorn.run(
         application,
         host=settings.HOST,

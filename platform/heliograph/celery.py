@@ -7,8 +7,10 @@ from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun
+from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun, worker_process_init
 from django.conf import settings
+
+from heliograph import telemetry
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +25,18 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 TASK_MODULES = (
     "heliograph.accounts.tasks",
+    "heliograph.events.tasks",
     "heliograph.evals.tasks",
-    "heliograph.blobs.tasks",
+    "heliograph.datasets.tasks",
+    "heliograph.alerts.tasks",
     "heliograph.remap.tasks",
     "heliograph.tail.tasks",
+    "heliograph.disk.tasks",
+    "heliograph.gates.tasks",
+    "heliograph.annotation.tasks",
+    "heliograph.exports.tasks",
+    "heliograph.erasure.tasks",
+    "heliograph.holds.tasks",
 )
 
 
@@ -39,6 +49,12 @@ def _load_tasks(**_: Any) -> None:
     except ImportError as error:
         # Celery logs what a signal handler raises and goes on; a worker without tasks would only look alive.
         raise SystemExit(f"the worker's tasks cannot be imported: {error}") from error
+
+
+@worker_process_init.connect
+def _observe_ourselves(**_: Any) -> None:
+    """In each process that runs tasks, since threads that send do not survive a fork; pool solo says so too."""
+    telemetry.start("worker")
 
 
 @setup_logging.connect

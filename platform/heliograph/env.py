@@ -4,6 +4,8 @@ A bad value never stops the import of the settings: the reader notes the problem
 check in `heliograph.checks` reports every problem at once, each with what to do.
 """
 
+import ipaddress
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,11 @@ def text(name: str, default: str = "") -> str:
             Problem(name, f"{name}_FILE cannot be read: {error}", f"Point {name}_FILE at a readable file, or unset it.")
         )
         return default
+
+
+def starting_with(prefix: str) -> dict[str, str]:
+    """Return every variable of a prefix, by what follows it."""
+    return {name.removeprefix(prefix): value for name, value in os.environ.items() if name.startswith(prefix)}
 
 
 def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
@@ -93,3 +100,33 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     """Return a comma-separated variable as a list without empty entries."""
     raw = text(name)
     return [word.strip() for word in raw.split(",") if word.strip()] if raw else list(default)
+
+
+def nested(name: str) -> dict[str, dict[str, str]]:
+    """Return a variable of JSON: an object of objects of texts, such as {"a group": {"an organisation": "a role"}}."""
+    raw = text(name)
+    if not raw:
+        return {}
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        value = None
+    inner = value.values() if isinstance(value, dict) else [None]
+    if all(isinstance(each, dict) and all(isinstance(one, str) for one in each.values()) for each in inner):
+        return dict(value)
+    PROBLEMS.append(
+        Problem(name, f"{name} is no JSON of that shape.", f'Write it as {name}={{"a group": {{"Acme": "editor"}}}}.')
+    )
+    return {}
+
+
+def networks(name: str) -> list[str]:
+    """Return a comma-separated variable of IP networks, such as 10.0.0.0/8."""
+    given = words(name)
+    try:
+        return [str(ipaddress.ip_network(network, strict=False)) for network in given]
+    except ValueError as error:
+        PROBLEMS.append(
+            Problem(name, f"{name}: {error}.", f"Write {name} as networks, such as 10.0.0.0/8,fd00::/8, or unset it.")
+        )
+        return []

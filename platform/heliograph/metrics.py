@@ -6,9 +6,12 @@ units in the unit, durations in seconds.
 
 from opentelemetry import metrics
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from heliograph import env
 
@@ -16,8 +19,9 @@ _meter = metrics.get_meter("heliograph")
 
 # --- Attributes --------------------------------------------------------------------------------------------------
 SIGNAL = "heliograph.signal"  # traces metrics logs
-OUTCOME = "heliograph.outcome"  # stored spooled empty refused
+OUTCOME = "heliograph.outcome"  # stored spooled empty refused, at an edge forwarded
 REASON = "heliograph.reason"  # why a request was refused, an item rejected or a body set aside
+QUESTION = "heliograph.question"  # the tag of a question to the store
 
 # --- Ingest ------------------------------------------------------------------------------------------------------
 ingest_requests = _meter.create_counter(
@@ -40,6 +44,9 @@ ingest_redacted = _meter.create_counter(
 )
 ingest_duplicates = _meter.create_counter(
     "heliograph.ingest.duplicates", unit="{item}", description="Spans that were stored already and were dropped."
+)
+ingest_refused_by_views = _meter.create_counter(
+    "heliograph.ingest.refused_by_views", unit="{item}", description="Spans that are stored and that a view refused."
 )
 ingest_spooled = _meter.create_counter(
     "heliograph.ingest.spooled", unit="{request}", description="Requests kept on disk while the store was away."
@@ -67,13 +74,47 @@ ingest_commit_rows = _meter.create_histogram(
 )
 
 
-def configure(service: str) -> None:
-    """Export this process's metrics where OTEL_EXPORTER_OTLP_ENDPOINT (or ..._METRICS_ENDPOINT) points; else nowhere.
+# --- Store -------------------------------------------------------------------------------------------------------
+store_query_duration = _meter.create_histogram(
+    "heliograph.store.query.duration",
+    unit="s",
+    description="Time of one question to the store, as this process waited for it.",
+    explicit_bucket_boundaries_advisory=[0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+)
+store_slow_queries = _meter.create_counter(
+    "heliograph.store.slow_queries", unit="{query}", description="Questions to the store that took over a second."
+)
+store_failed_queries = _meter.create_counter(
+    "heliograph.store.failed_queries", unit="{query}", description="Questions to the store that ended in an error."
+)
 
-    The exporter reads OpenTelemetry's own OTEL_* variables.
+# What /metrics of this process answers of the instruments above, and of the process itself.
+REGISTRY = CollectorRegistry()
+# Names are ours and values few: the tags of all questions, the reasons of all refusals. Beyond it, one series for all.
+MOST_SERIES = 500
+
+
+# Without it, each name of a host that anybody asks by is a series.
+_OF_REQUESTS = View(
+    instrument_name="http.server.*", attribute_keys={"http.request.method", "http.response.status_code"}
+)
+
+
+def configure(service: str, *own: MetricReader) -> None:
+    """Show this process's metrics on /metrics, and export them where OTEL_EXPORTER_OTLP_ENDPOINT points.
+
+    The exporter reads OpenTelemetry's own OTEL_* variables; ..._METRICS_ENDPOINT does too.
     """
+    limits = CardinalityLimits({Counter: MOST_SERIES, Histogram: MOST_SERIES})
+    readers: list[MetricReader] = [
+        PrometheusMetricReader(scope_info_enabled=False, registry=REGISTRY, cardinality_limits=limits),
+        *own,
+    ]
     if env.text("OTEL_EXPORTER_OTLP_ENDPOINT") or env.text("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
-        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-        metrics.set_meter_provider(
-            MeterProvider([reader], resource=Resource.create({"service.name": f"heliograph-{service}"}))
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
+    ProcessCollector(registry=REGISTRY)
+    metrics.set_meter_provider(
+        MeterProvider(
+            readers, resource=Resource.create({"service.name": f"heliograph-{service}"}), views=[_OF_REQUESTS]
         )
+    )

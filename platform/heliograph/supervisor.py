@@ -49,6 +49,8 @@ def programs() -> list[Program]:
                 [
                     *(python, "-m", "heliograph.clickhouse.embedded", "--path", str(settings.STORE_DIR)),
                     *("--port", str(settings.STORE_PORT), "--password-file", str(settings.DATA_DIR / "store-password")),
+                    *("--backups", str(settings.BACKUP_DIR)),
+                    *(("--cold-endpoint", settings.COLD_ENDPOINT) if settings.COLD_ENDPOINT else ()),
                 ],
                 priority=1,
                 stop_seconds=60,  # merges in flight are finished and the folder is closed
@@ -78,7 +80,7 @@ def programs() -> list[Program]:
         ),
         Program(
             "beat",
-            [*celery, "beat", "--schedule", str(settings.DATA_DIR / "beat-schedule"), "--pidfile", ""],
+            [*celery, "beat", "--pidfile", ""],
             priority=40,
         ),
     ]

@@ -35,20 +35,99 @@ document.addEventListener("click", (event) => {
 let going = false;
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+  if (event.key === "k" && (event.ctrlKey || event.metaKey) && !event.altKey && document.getElementById("palette")) {
+    event.preventDefault();
+    return openDialog("palette");
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, dialog")) return;
   if (going) document.querySelector(`.rail [data-key="${CSS.escape(event.key)}"]`)?.click();
   going = event.key === "g";
   if (event.key === "?") document.getElementById("keys")?.showModal();
 });
 
+function openDialog(id) {
+  const dialog = document.getElementById(id);
+  if (!dialog || dialog.open) return;
+  dialog.showModal();
+  if (id === "palette") filterPalette("");
+}
+
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-dialog]");
+  if (opener) openDialog(opener.dataset.dialog);
+});
+
+// The command palette: pages and projects by their words; a trace id opens the trace, other words filter the traces.
+function paletteOptions() {
+  return [...document.querySelectorAll("#palette-list [role=option]")].filter((option) => !option.hidden);
+}
+
+function markPalette(at) {
+  const options = paletteOptions();
+  const chosen = options.length ? options[(at + options.length) % options.length] : null;
+  const field = document.querySelector("#palette input");
+  document.querySelectorAll("#palette-list [role=option]").forEach((option, place) => {
+    option.id = `palette-${place}`;
+    option.tabIndex = -1;
+    option.setAttribute("aria-selected", String(option === chosen));
+  });
+  if (chosen) field.setAttribute("aria-activedescendant", chosen.id);
+  else field.removeAttribute("aria-activedescendant");
+  chosen?.scrollIntoView({ block: "nearest" });
+}
+
+function filterPalette(text) {
+  const palette = document.getElementById("palette");
+  const field = palette.querySelector("input");
+  field.value = text;
+  const words = text.trim().toLowerCase();
+  document.getElementById("palette-made")?.remove();
+  for (const option of document.querySelectorAll("#palette-list [role=option]")) option.hidden = !option.textContent.toLowerCase().includes(words);
+  if (words && palette.dataset.traces) {
+    const made = document.createElement("a");
+    made.setAttribute("role", "option");
+    made.dataset.made = "";
+    const isTrace = /^[0-9a-f]{32}$/.test(words);
+    made.href = isTrace ? `${palette.dataset.traces}/${words}` : `${palette.dataset.traces}?q=${encodeURIComponent(text.trim())}`;
+    made.textContent = isTrace ? `Trace ${words}` : `Traces: ${text.trim()}`;
+    const wrap = document.createElement("div");
+    wrap.id = "palette-made";
+    wrap.setAttribute("role", "presentation");
+    wrap.append(made);
+    const list = document.getElementById("palette-list");
+    if (isTrace) list.prepend(wrap);
+    else list.append(wrap);
+  }
+  markPalette(0);
+}
+
+document.addEventListener("input", (event) => {
+  if (event.target.closest("#palette")) filterPalette(event.target.value);
+});
+document.addEventListener("keydown", (event) => {
+  if (!event.target.closest?.("#palette input")) return;
+  const options = paletteOptions();
+  const at = options.findIndex((option) => option.getAttribute("aria-selected") === "true");
+  if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    event.preventDefault();
+    markPalette(at + (event.key === "ArrowDown" ? 1 : -1));
+  }
+  if (event.key === "Enter" && options[at]) location.assign(options[at].href);
+});
+
 // A click outside closes what floats.
 document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll(".custom-range[open]")) if (!open.contains(event.target)) open.open = false;
+  for (const open of document.querySelectorAll(".custom-range[open], .drop[open]")) if (!open.contains(event.target)) open.open = false;
   if (event.target.matches("dialog")) event.target.close();
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") for (const open of document.querySelectorAll(".custom-range[open]")) open.open = false;
+  if (event.key !== "Escape") return;
+  for (const open of document.querySelectorAll(".custom-range[open], .drop[open]")) {
+    // What is closed takes the focus with it; it goes on from the button that opened it.
+    if (open.contains(document.activeElement)) open.querySelector("summary").focus();
+    open.open = false;
+  }
 });
 
 // A fragment that does not come is said; one that is the sign-in page means that the session has ended.
@@ -85,5 +164,14 @@ function localTimes(scope) {
   }
 }
 
+// Of a row of tabs that is wider than a phone, the one that is open is in sight.
+function showOpenTabs() {
+  for (const tab of document.querySelectorAll(".segmented [aria-current]")) {
+    const row = tab.parentElement;
+    row.scrollLeft = tab.offsetLeft - row.offsetLeft - (row.clientWidth - tab.offsetWidth) / 2;
+  }
+}
+
 document.addEventListener("DOMContentLoaded", () => localTimes(document));
+document.addEventListener("DOMContentLoaded", showOpenTabs);
 document.addEventListener("htmx:load", (event) => localTimes(event.target));

@@ -40,8 +40,22 @@ function write(unit, value) {
   return value === null || value === undefined ? "–" : UNITS[unit](value);
 }
 
+// A colour of a name alone: of two names that meet at one colour, the later in the alphabet takes the next that is free.
+function coloursOfNames(names) {
+  const taken = new Map();
+  for (const name of [...names].sort()) {
+    let hash = 0;
+    for (const letter of name) hash = (hash * 31 + letter.codePointAt(0)) % 4294967291;
+    let place = hash % 8;
+    for (let step = 0; step < 8 && [...taken.values()].includes(place); step += 1) place = (place + 1) % 8;
+    taken.set(name, place);
+  }
+  return taken;
+}
+
 function colour(series, index, chart) {
   if (series.strength === "bad") return token("--bad");
+  if (chart.by_name) return token(`--series-${coloursOfNames(chart.series.map((one) => one.name)).get(series.name) + 1}`);
   if (chart.series.length > 1 && chart.series.every((other) => other.strength === "strong")) return token(`--series-${(index % 8) + 1}`);
   return token({ light: chart.kind === "line" ? "--series-light" : "--series-5", faint: "--line-strong" }[series.strength] || "--series-1");
 }
@@ -61,52 +75,76 @@ function drawn(chart, series, index) {
   return lines;
 }
 
-// What happened, as lines with words: of marks that crowd, the first carries the words of all.
-function marked(chart) {
+// What happened, as lines with words: of marks that crowd, the first carries the words of all, and words that would
+// stand upon the ones before them are left to the list of marks.
+const WORDS_WIDE = 180;
+
+function marked(chart, width) {
   const [from, to] = chart.range_ms || [chart.times_ms[0], chart.times_ms[chart.times_ms.length - 1]];
-  const near = (to - from) * 0.12;
+  const room = (to - from) * Math.min(1, WORDS_WIDE / width);
   const groups = [];
   for (const mark of chart.marks) {
     const last = groups[groups.length - 1];
-    if (last && mark.at_ms - last[0].at_ms < near) last.push(mark);
+    if (last && mark.at_ms - last[0].at_ms < (to - from) * 0.12) last.push(mark);
     else groups.push([mark]);
   }
-  const words = new Map(groups.map((group) => [group[0], [...new Set(group.map((mark) => mark.words))].slice(0, 3).join(", ")]));
+  const { fontFamily } = getComputedStyle(document.body);
+  const labels = new Map();
+  let free = -Infinity;
+  for (const [first, ...rest] of groups) {
+    const isLast = first.at_ms + room > to;
+    const start = isLast ? first.at_ms - room : first.at_ms;
+    if (start < free) continue;
+    free = start + room;
+    const words = [...new Set([first, ...rest].map((mark) => mark.words))].slice(0, 3).join(", ");
+    labels.set(first, { formatter: words, align: isLast ? "right" : "left" });
+  }
   const line = (mark) => {
     const hue = token(mark.is_bad ? "--bad" : "--line-strong");
-    const label = { show: words.has(mark), formatter: words.get(mark), position: "end", distance: 3, fontSize: 12, color: token(mark.is_bad ? "--bad" : "--muted") };
-    return { xAxis: mark.at_ms, name: mark.words, lineStyle: { color: hue, type: mark.is_bad ? "solid" : "dashed", width: 1 }, label };
+    const label = { show: labels.has(mark), ...labels.get(mark), width: WORDS_WIDE, overflow: "truncate", position: "end", distance: 3, fontSize: 12, fontFamily, color: token(mark.is_bad ? "--bad" : "--muted") };
+    return { xAxis: mark.at_ms, name: mark.words, url: mark.url, lineStyle: { color: hue, type: mark.is_bad ? "solid" : "dashed", width: 1 }, label };
   };
   return { symbol: "none", animation: false, data: chart.marks.map(line), tooltip: { show: true, formatter: (one) => one.name } };
 }
 
-function options(chart) {
+// Steps of a time axis that begin with minutes: a third of a day is no number that anybody reads.
+const MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400];
+
+function intervalOf(chart) {
+  if (chart.maximum) return chart.maximum / 2;
+  const highest = chart.unit === "ns" ? Math.max(0, ...chart.series.flatMap((one) => [...one.values, ...one.high])) : 0;
+  if (highest < 120e9) return undefined;
+  return (MINUTES.find((minutes) => highest <= minutes * 4 * 60e9) || MINUTES[MINUTES.length - 1]) * 60e9;
+}
+
+function options(chart, width) {
   const text = { color: token("--muted"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
   const window_ = chart.window_ms && { silent: true, itemStyle: { color: token("--accent"), opacity: 0.14 }, data: [[{ xAxis: chart.window_ms[0] }, { xAxis: chart.window_ms[1] }]] };
   const series = chart.series.flatMap((one, index) => drawn(chart, one, index));
   if (window_ && series.length) series[0].markArea = window_;
-  if (chart.marks.length && series.length) series[0].markLine = marked(chart);
+  if (chart.marks.length && series.length) series[0].markLine = marked(chart, width);
   const named = chart.series.length > 1 || chart.is_named;
   return {
-    grid: { left: 8, right: chart.range_ms ? 12 : 28, top: (named ? 28 : 12) + (chart.marks.length ? 14 : 0), bottom: 4, containLabel: true },
-    legend: named ? { type: "scroll", top: 0, left: 0, itemWidth: 12, itemHeight: 8, icon: "roundRect", textStyle: text, selectedMode: true, data: chart.series.map((one) => one.name) } : undefined,
+    grid: { left: 8, right: chart.range_ms ? 12 : 28, top: (named ? 32 : 12) + (chart.marks.length ? 14 : 0), bottom: 4, containLabel: true },
+    legend: named ? { type: "scroll", top: 0, left: 0, padding: [2, 0], itemWidth: 12, itemHeight: 12, icon: "roundRect", textStyle: text, selectedMode: true, data: chart.series.map((one) => one.name) } : undefined,
     tooltip: {
       trigger: "axis",
+      confine: true,
       backgroundColor: token("--raised"),
       borderColor: token("--line"),
       textStyle: { color: token("--text"), fontSize: 12 },
       valueFormatter: (value) => write(chart.unit, value),
       axisPointer: { type: "line", lineStyle: { color: token("--line-strong") } },
     },
-    xAxis: { type: "time", min: chart.range_ms?.[0], max: chart.range_ms?.[1], splitNumber: 4, axisLabel: { ...text, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: { day: "{MMM} {d}", hour: "{HH}:{mm}", minute: "{HH}:{mm}", second: "{HH}:{mm}:{ss}" } }, axisLine: { lineStyle: { color: token("--line") } }, splitLine: { show: false } },
-    yAxis: { type: "value", min: 0, max: chart.maximum ?? undefined, interval: chart.maximum ? chart.maximum / 2 : undefined, splitNumber: 3, axisLabel: { ...text, formatter: (value) => write(chart.unit, value) }, splitLine: { lineStyle: { color: token("--line") } } },
+    xAxis: { type: "time", min: chart.range_ms?.[0], max: chart.range_ms?.[1], splitNumber: 4, axisLabel: { ...text, hideOverlap: true, alignMaxLabel: "right", formatter: { day: "{MMM} {d}", hour: "{HH}:{mm}", minute: "{HH}:{mm}", second: "{HH}:{mm}:{ss}" } }, axisLine: { lineStyle: { color: token("--line") } }, splitLine: { show: false } },
+    yAxis: { type: "value", min: 0, max: chart.maximum ?? undefined, interval: intervalOf(chart), splitNumber: 3, axisLabel: { ...text, formatter: (value) => write(chart.unit, value) }, splitLine: { lineStyle: { color: token("--line") } } },
     series,
   };
 }
 
 // A lane has no axes of its own: it stands under the waterfall's, with its name on the left and its highest value on the right.
 function laneOptions(chart, isWide) {
-  const full = options({ ...chart, window_ms: isWide ? chart.window_ms : null });
+  const full = options({ ...chart, window_ms: isWide ? chart.window_ms : null }, WORDS_WIDE);
   const times = chart.times_ms;
   const ends = isWide ? [Math.min(times[0], chart.range_ms[0]), Math.max(times[times.length - 1], chart.range_ms[1])] : chart.range_ms;
   return {
@@ -120,7 +158,7 @@ function laneOptions(chart, isWide) {
 }
 
 function optionsOf(figure, chart) {
-  return "lane" in figure.dataset ? laneOptions(chart, "wide" in figure.dataset) : options(chart);
+  return "lane" in figure.dataset ? laneOptions(chart, "wide" in figure.dataset) : options(chart, figure.querySelector(".canvas").clientWidth || 560);
 }
 
 function table(chart) {
@@ -157,7 +195,6 @@ function toggleTable(figure, chart) {
   }
   place.hidden = !place.hidden;
   canvas.hidden = !place.hidden;
-  if (!canvas.hidden) DRAWN.get(figure)?.instance.resize();
 }
 
 // A click on a moment asks what was slow then: the bucket under the pointer and one on either side.
@@ -211,8 +248,10 @@ function drawAll(scope) {
     const instance = echarts.init(figure.querySelector(".canvas"));
     instance.group = "page";
     instance.setOption(optionsOf(figure, chart));
+    instance.on("click", { componentType: "markLine" }, ({ data }) => data.url && location.assign(data.url));
     if (chart.can_narrow) narrowByDragging(instance, figure.querySelector(".canvas"), chart);
     DRAWN.set(figure, { chart, instance });
+    PLACES.observe(figure.querySelector(".canvas"));
   }
   echarts.connect("page");
 }
@@ -245,7 +284,10 @@ function redraw() {
   for (const [figure, { chart, instance }] of DRAWN) instance.setOption(optionsOf(figure, chart), true);
 }
 
-addEventListener("resize", () => DRAWN.forEach(({ instance }) => instance.resize()));
+// A chart follows its place, whether the window or what stands beside it changed.
+const PLACES = new ResizeObserver((changes) => {
+  for (const { target, contentRect } of changes) if (contentRect.width) DRAWN.get(target.closest("figure"))?.instance.resize();
+});
 document.addEventListener("themechange", redraw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 document.addEventListener("DOMContentLoaded", () => drawAll(document));

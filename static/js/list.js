@@ -16,7 +16,7 @@ function moveBy(step) {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = event.target.closest("input, textarea, select");
+  const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
   if (event.key === "Escape" && typing) typing.blur();
   if (typing) return;
   if (event.key === "/") {
@@ -31,15 +31,15 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Where the filters stand above the list, they wait folded.
+// Where the filters stand above the list, they wait folded; until here the stylesheet shows them so.
 document.addEventListener("DOMContentLoaded", () => {
-  if (!matchMedia("(max-width: 1100px)").matches) return;
-  for (const panel of document.querySelectorAll(".facets details")) panel.open = false;
+  if (matchMedia("(max-width: 1100px)").matches) for (const panel of document.querySelectorAll(".facets details")) panel.open = false;
+  document.querySelector(".facets")?.classList.add("folded");
 });
 
 document.addEventListener("click", (event) => {
   const row = event.target.closest("tr[data-href]");
-  if (!row || event.target.closest("a, button") || getSelection().toString()) return;
+  if (!row || event.target.closest("a, button, .tick") || getSelection().toString()) return;
   if (event.ctrlKey || event.metaKey) open(row.dataset.href, "_blank", "noopener");
   else location.assign(row.dataset.href);
 });

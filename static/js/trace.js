@@ -1,76 +1,30 @@
-// The trace page: the chosen span stays marked, j and k walk the spans, f folds, and Back shows the span of the address.
+// The trace page beside its waterfall: the chosen span stays marked, Back shows the span of the address, copies are made.
 "use strict";
 
-// Longer traces open with what lies deeper than this folded.
-const LONG = 200;
-const OPEN_DEPTH = 2;
-
-function items() {
-  return [...document.querySelectorAll("#waterfall > li")];
-}
-
-function depthOf(item) {
-  return Number(item.dataset.depth);
-}
-
-// Hide every row under a folded one. Rows stand depth first, so one pass is enough.
-function applyFolds() {
-  let foldedAt = Infinity;
-  for (const item of items()) {
-    if (depthOf(item) <= foldedAt) foldedAt = Infinity;
-    item.hidden = foldedAt !== Infinity;
-    if (!item.hidden && item.querySelector(".fold")?.ariaExpanded === "false") foldedAt = depthOf(item);
-  }
-}
-
-function toggleFold(button) {
-  if (!button) return;
-  button.ariaExpanded = button.ariaExpanded === "true" ? "false" : "true";
-  applyFolds();
-}
-
-function reveal(item) {
-  let depth = depthOf(item);
-  for (let above = item.previousElementSibling; above && depth > 0; above = above.previousElementSibling) {
-    if (depthOf(above) >= depth) continue;
-    depth = depthOf(above);
-    const button = above.querySelector(".fold");
-    if (button) button.ariaExpanded = "true";
-  }
-  applyFolds();
-}
-
 function markSpan(spanId) {
-  for (const row of document.querySelectorAll(".span-row")) {
-    if (row.dataset.span === spanId) row.setAttribute("aria-current", "true");
+  const card = document.getElementById("waterfall-card");
+  if (!card) return;
+  if (spanId) card.dataset.chosen = spanId;
+  for (const row of card.querySelectorAll(".span-row")) {
+    if (row.dataset.span === card.dataset.chosen) row.setAttribute("aria-current", "true");
     else row.removeAttribute("aria-current");
   }
 }
 
-document.addEventListener("click", (event) => {
-  const fold = event.target.closest(".fold");
-  if (fold) return toggleFold(fold);
+document.addEventListener("click", async (event) => {
   const row = event.target.closest(".span-row");
   if (row) markSpan(row.dataset.span);
+  const copy = event.target.closest("[data-copy-json]");
+  if (!copy) return;
+  const answer = await fetch(copy.dataset.copyJson);
+  if (!answer.ok) return say("The trace could not be read. Try again in some seconds.");
+  await navigator.clipboard.writeText(JSON.stringify(await answer.json(), null, 2));
+  copy.querySelector(".label").textContent = "Copied";
 });
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
-  const rows = [...document.querySelectorAll("#waterfall > li:not([hidden]) .span-row")];
-  const at = rows.findIndex((row) => row.hasAttribute("aria-current"));
-  if (event.key === "f") toggleFold(rows[at]?.parentElement.querySelector(".fold"));
-  if (event.key !== "j" && event.key !== "k") return;
-  const next = rows[Math.min(Math.max(at + (event.key === "j" ? 1 : -1), 0), rows.length - 1)];
-  next?.scrollIntoView({ block: "nearest" });
-  next?.click();
-});
-
-document.addEventListener("DOMContentLoaded", () => {
-  if (items().length <= LONG) return;
-  for (const item of items()) if (depthOf(item) >= OPEN_DEPTH) item.querySelector(".fold")?.setAttribute("aria-expanded", "false");
-  applyFolds();
-  const chosen = document.querySelector(".span-row[aria-current]");
-  if (chosen) reveal(chosen.parentElement);
+  document.querySelector(`[data-trace-key="${CSS.escape(event.key)}"]`)?.click();
 });
 
 // The evidence comes after the page; a sentence that was opened meanwhile stays open.
@@ -85,6 +39,3 @@ document.addEventListener("htmx:load", ({ target }) => {
   for (const [number, one] of target.querySelectorAll("details").entries()) one.open = Boolean(opened[number]);
   opened = [];
 });
-
-// htmx keeps snapshots for Back; the mark has to follow them.
-document.addEventListener("htmx:historyRestore", () => markSpan(new URL(location.href).searchParams.get("span")));

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from heliograph.accounts.bootstrap import ensure_default_project, ensure_first_user, local_key
+from heliograph.accounts.bootstrap import ensure_default_project, ensure_first_user, ensure_own_project, local_key
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +75,24 @@ def test_this_machine_s_own_senders_get_a_key_where_one_is_needed(settings: Sett
     assert local_key() != key
     settings.ALLOW_KEYLESS_INGEST = True
     assert local_key() == ""
+
+
+def test_where_no_folder_is_shared_the_key_for_own_telemetry_is_given_and_may_send_only(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.DATA_DIR = tmp_path
+    key = "hg_" + "k" * 32
+    project = ensure_own_project(key)
+    assert ensure_own_project(key) == project == ApiKey.project_of(key)
+    row = ApiKey.objects.get(project=project)
+    assert row.scopes == ["ingest"]
+    assert not list(tmp_path.iterdir())
+    row.revoke()
+    ensure_own_project(key)
+    assert ApiKey.project_of(key) is None
+    for weak in ("hg_short", "k" * 60):
+        with pytest.raises(ValueError, match="begins with hg_"):
+            ensure_own_project(weak)
 
 
 def test_the_admin_password_can_be_given() -> None:

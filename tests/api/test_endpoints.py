@@ -1,6 +1,7 @@
 """The JSON API over HTTP: what it answers, whom it lets in, and how it refuses."""
 
 import json
+import re
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -9,10 +10,12 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver
+from django.urls.resolvers import RoutePattern
 from django.utils import timezone
 
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
 from heliograph.api import problems, views
+from heliograph.api import urls as api_urls
 from heliograph.clickhouse.errors import CapacityError, DefectError, UnavailableError
 from tests.query.rows import START, llm, new_trace_id, plain, point, span, store_rows, store_spans
 
@@ -81,6 +84,7 @@ def test_a_trace_is_listed_and_opened(caller: Caller) -> None:
     trace = caller.get(f"traces/{trace_id}").json()
     assert [each["kind"] for each in trace["spans"]] == ["agent", "llm"]
     assert (trace["summary"]["input_tokens"], trace["is_cut"], trace["scores"]) == (12, False, [])
+    assert sum(each["self_ns"] for each in trace["critical_path"]) > 0
     found = caller.get(f"traces/{trace_id}/spans/{span_id}").json()
     assert found["input"] == [{"role": "user", "parts": [{"type": "text", "content": "Hi"}], "finish_reason": ""}]
     assert found["output"][0]["parts"][0]["content"] == "Hello"
@@ -103,6 +107,18 @@ def test_filters_narrow_traces_and_spans(caller: Caller) -> None:
         assert len(caller.get(path, model=["gpt-4o", "other"], text="hello", **RANGE).json()["items"]) == 1
         assert not caller.get(path, model="other", **RANGE).json()["items"]
     assert not caller.get("traces", min_duration_ms=60_000, **RANGE).json()["items"]
+
+
+def test_the_filter_language_narrows_traces_and_spans(caller: Caller) -> None:
+    a_trace(caller.project)
+    for path in ("traces", "spans"):
+        found = caller.get(path, filter="model:gpt-4* -status:error hello", **RANGE).json()["items"]
+        assert len(found) == 1
+        assert not caller.get(path, filter="-model:gpt-4* kind:llm", **RANGE).json()["items"]
+    answer = caller.get("traces", filter="model:gpt-4o modle:x", **RANGE)
+    assert_problem(answer, 400, "filter")
+    assert "at character 14: there is no field modle; did you mean model?" in answer.content.decode()
+    assert_problem(caller.get("spans", filter="model:a", model="b", **RANGE), 400, "filter")
 
 
 def test_without_a_range_the_last_day_is_meant(caller: Caller) -> None:
@@ -336,68 +352,10 @@ def test_the_schema_is_complete_and_valid(tmp_path: Any, capsys: Any) -> None:
     call_command("spectacular", "--fail-on-warn", "--validate", "--file", str(tmp_path / "schema.yml"))
     schema = Client().get("/api/schema", headers={"accept": "application/vnd.oai.openapi+json"}).json()
     assert set(schema["paths"]) == {
-        "/api/v1/traces",
-        "/api/v1/traces/{trace_id}",
-        "/api/v1/traces/{trace_id}/where",
-        "/api/v1/attribution",
-        "/api/v1/attribution/policy",
-        "/api/v1/gpu-prices",
-        "/api/v1/gpu-prices/{price_id}",
-        "/api/v1/model-changes",
-        "/api/v1/traces/{trace_id}/spans/{span_id}",
-        "/api/v1/blobs/{until}/{digest}",
-        "/api/v1/adapters",
-        "/api/v1/adapters/residency",
-        "/api/v1/adapters/cost",
-        "/api/v1/goodput",
-        "/api/v1/serving/use",
-        "/api/v1/calculator",
-        "/api/v1/calculator/zero",
-        "/api/v1/prices",
-        "/api/v1/prices/{price_id}",
-        "/api/v1/prices/unpriced",
-        "/api/v1/gpus",
-        "/api/v1/gpus/events",
-        "/api/v1/gpus/{gpu_uuid}",
-        "/api/v1/gpus/{gpu_uuid}/series",
-        "/api/v1/gpus/{gpu_uuid}/requests",
-        "/api/v1/engines",
-        "/api/v1/models",
-        "/api/v1/ocr/grid",
-        "/api/v1/training/jobs",
-        "/api/v1/training/job",
-        "/api/v1/scrape-targets",
-        "/api/v1/scrape-targets/{target_id}",
-        "/api/v1/spans",
-        "/api/v1/metrics/query",
-        "/api/v1/scores",
-        "/api/v1/ingest/ledger",
-        "/api/v1/ingest/dead-letters",
-        "/api/v1/ingest/dead-letters/{letter_id}",
-        "/api/v1/ingest/dead-letters/{letter_id}/body",
-        "/api/v1/ingest/dead-letters/{letter_id}/replay",
-        "/api/v1/ingest/limits",
-        "/api/v1/ingest/limits/keys/{key_id}",
-        "/api/v1/traces/{trace_id}/spans/{span_id}/mapping",
-        "/api/v1/sampling",
-        "/api/v1/sampling/rules",
-        "/api/v1/sampling/rules/{rule_id}",
-        "/api/v1/sampling/rules/{rule_id}/move",
-        "/api/v1/sampling/preview",
-        "/api/v1/redaction/rules",
-        "/api/v1/redaction/rules/{rule_id}",
-        "/api/v1/redaction/rules/{rule_id}/move",
-        "/api/v1/redaction/trial",
-        "/api/v1/conventions/fields",
-        "/api/v1/conventions/rules",
-        "/api/v1/conventions/rules/{rule_id}",
-        "/api/v1/conventions/preview",
-        "/api/v1/conventions/unmapped",
-        "/api/v1/conventions/revisions",
-        "/api/v1/conventions/reapplications",
-        "/api/v1/conventions/reapplications/{job_id}",
-        "/api/v1/conventions/reapplications/{job_id}/cancel",
-    }
+        "/api/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(each.pattern))
+        for each in api_urls.urlpatterns
+        if isinstance(each.pattern, RoutePattern) and each.name != "api-schema"
+    } | {"/api/v1/blobs/{until}/{digest}"}
     trace = schema["components"]["schemas"]["TraceSummary"]["properties"]
     assert trace["start_time"]["format"] == "date-time"
     assert "minutes" not in trace

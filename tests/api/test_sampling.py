@@ -48,10 +48,17 @@ def test_a_preview_says_what_would_have_been_kept_of_a_range(caller: Caller, str
     for status in ("ok", "ok", "error"):
         store_spans(caller.project.pk, span(new_trace_id(), 1, status=status))
     found = send(editor, "post", "sampling/preview", RANGE | {"rule": FAILED}).json()
-    assert found == {"traces": 3, "let_in": 3, "kept": 1, "by_rule": {"failed": 1}}
+    assert found == {"traces": 3, "let_in": 3, "kept": 1, "by_rule": {"failed": 1}, "spans": 0, "let_in_spans": 0}
     assert send(editor, "post", "sampling/preview", RANGE).json()["kept"] == 3
     body = RANGE | {"rule": FAILED}
     theirs = stranger.client.post("/api/v1/sampling/preview", body, content_type="application/json").json()
     assert theirs["traces"] == 0
+    head = {"name": "no shop", "stage": "head", "service": "search", "rate": 0}
+    root = span(new_trace_id(), 1, service="shop")
+    store_spans(
+        caller.project.pk, root, *(span(root["trace_id"], 2, service="search", parent_span_id="b" * 16) for _ in "12")
+    )
+    found = send(editor, "post", "sampling/preview", RANGE | {"rule": head}).json()
+    assert (found["traces"], found["let_in"], found["spans"], found["let_in_spans"]) == (4, 4, 6, 4)
     decided = caller.get("sampling", **RANGE).json()
     assert decided == {"kept": 0, "traces": 0, "by_rule": {}, "removed_spans": 0}

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
 from heliograph.blobs import store
-from heliograph.blobs.tasks import remove_expired_blobs
+from heliograph.disk.tasks import remove_expired_blobs
 from tests.query.rows import llm, new_trace_id, store_spans
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -96,6 +96,7 @@ def test_blobs_are_removed_when_their_day_has_come_and_not_before() -> None:
     assert store.expire(date(2026, 3, 2)) == 0
 
 
+@pytest.mark.django_db
 def test_the_daily_task_removes_what_has_expired(place: str) -> None:
     old, new = keep(1, PNG, "2020-01-06"), keep(1)
     remove_expired_blobs()

@@ -36,7 +36,8 @@ def value_for(type_name: str, row: int) -> Any:  # noqa: C901, PLR0911  # one li
     if name == "Array":
         return [value_for(inner, row + position) for position in range(row % 3)]
     if name == "Map":
-        return {f"key {position}": f"value {row} é" for position in range(row % 4)}
+        of_values = inner.rpartition(", ")[2]
+        return {f"key {position}": value_for(of_values, row) for position in range(row % 4)}
     if name == "LowCardinality":
         return value_for(inner, row % 5)
     if name == "SimpleAggregateFunction":
@@ -321,3 +322,32 @@ def test_codes_are_classed_as_their_meaning_asks(code, kind):
 @pytest.mark.parametrize("error", [EOFError("x"), ConnectionResetError("x"), TimeoutError("x"), BrokenPipeError("x")])
 def test_a_broken_connection_is_retryable(error):
     assert isinstance(errors.from_foreign(error), errors.UnavailableError)
+
+
+def test_every_table_of_the_schema_has_a_project_and_stands_behind_the_wall(store):
+    stored = client.execute_unscoped(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+        " AND name != 'schema_migrations' AND NOT startsWith(name, 'remap_')"
+    )
+    with_project = client.execute_unscoped(
+        "SELECT table FROM system.columns WHERE database = currentDatabase() AND name = 'project_id'"
+    )
+    assert {row["name"] for row in stored} == set(client.tables())
+    assert set(client.tables()) <= {row["table"] for row in with_project}
+
+
+def test_a_question_that_forgets_its_project_finds_nothing_of_others(store, project_id):
+    theirs = project_id + 10**6
+    columns = {"project_id": [project_id, theirs], "hash": ["a", "b"], "expires_on": [dt.date(2099, 1, 1)] * 2}
+    client.insert("contents", columns)
+    forgetful = (
+        "SELECT project_id FROM contents WHERE %(project_id)s > 0",
+        "SELECT project_id FROM (SELECT * FROM contents FINAL) WHERE %(project_id)s > 0",
+        "SELECT c.project_id AS project_id FROM contents AS p, contents AS c WHERE p.project_id = %(project_id)s",
+        "WITH found AS (SELECT project_id FROM contents) SELECT project_id FROM found WHERE %(project_id)s > 0"
+        " UNION ALL SELECT project_id FROM contents",
+        "SELECT project_id FROM contents WHERE hash IN (SELECT hash FROM contents) AND %(project_id)s > 0",
+    )
+    for sql in forgetful:
+        assert {row["project_id"] for row in client.query(project_id, sql, tag="test")} == {project_id}, sql
+        assert set(client.query_columns(project_id, sql, tag="test")["project_id"]) == {project_id}, sql

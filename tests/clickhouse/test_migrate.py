@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from heliograph.clickhouse import client, migrate
+from heliograph.clickhouse.embedded.errors import EngineError
+from heliograph.clickhouse.embedded.view_identity import InsertGate
 
 HISTORY = "SELECT number, name, checksum FROM schema_migrations FINAL ORDER BY number"
 
@@ -28,7 +31,8 @@ def empty_store(start_store, settings):
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "0001_first.sql").write_text(
         "-- why\nCREATE TABLE IF NOT EXISTS first (n UInt8) ENGINE = MergeTree ORDER BY n;\n\n"
-        "-- a ; in a comment\nCREATE TABLE IF NOT EXISTS second (t String DEFAULT ';') ENGINE = MergeTree ORDER BY t;\n"
+        "-- a ; in a comment\n"
+        "CREATE TABLE IF NOT EXISTS second (t String DEFAULT ';', m UInt8) ENGINE = MergeTree ORDER BY t;\n"
     )
     return tmp_path
 
@@ -84,6 +88,90 @@ def test_two_processes_may_migrate_at_once(empty_store):
         thread.join()
     assert failures == []
     assert len(client.execute_unscoped(HISTORY)) == len(migrate.read_migrations())
+
+
+def test_what_was_inserted_under_a_token_is_known_in_every_view_after_a_restart(start_store, settings):
+    store = start_store()
+    settings.CLICKHOUSE_URL = store.url
+    list(migrate.migrate())
+    targets = [
+        row["t"]
+        for row in client.execute_unscoped(
+            "SELECT DISTINCT extract(create_table_query, ' TO (?:\\\\w+\\\\.)?(\\\\w+) ') AS t"
+            " FROM system.tables WHERE engine = 'MaterializedView' AND create_table_query LIKE '%%FROM %%spans%%'"
+        )
+    ]
+    assert "span_rollups_1m" in targets
+
+    def insert_and_count() -> dict[str, int]:
+        columns = {"project_id": [7], "trace_id": ["a" * 32], "span_id": ["b" * 16], "start_time": [time.time_ns()]}
+        columns |= {"retention_days": [30]}
+        client.insert("spans", columns, token="the same")
+        return {t: client.execute_unscoped(f"SELECT sum(cityHash64(*)) AS n FROM {t}")[0]["n"] for t in targets}
+
+    before = insert_and_count()
+    assert client.execute_unscoped("SELECT sum(spans) AS n FROM span_rollups_1m") == [{"n": 1}]
+    store.kill()
+    client.close_connections()
+    store.start()
+    assert insert_and_count() == before
+    client.close_connections()
+
+
+def test_inserts_meet_every_view_while_it_is_altered(empty_store):
+    for statement in (
+        "CREATE TABLE rows (n UInt32) ENGINE = MergeTree ORDER BY n",
+        "CREATE TABLE sums (n UInt64) ENGINE = MergeTree ORDER BY n",
+        "CREATE MATERIALIZED VIEW sums_from_rows TO sums AS SELECT count() AS n FROM rows",
+    ):
+        client.execute_unscoped(statement)
+    altering = threading.Event()
+
+    def alter() -> None:
+        try:
+            for number in range(30):
+                client.execute_unscoped(
+                    f"ALTER TABLE sums_from_rows MODIFY QUERY SELECT count() + 0 * {number} AS n FROM rows"
+                )
+        finally:
+            altering.set()
+
+    thread = threading.Thread(target=alter)
+    thread.start()
+    inserts = 0
+    while not altering.is_set() or inserts < 10:
+        client.insert("rows", {"n": list(range(10))})
+        client.execute_unscoped("INSERT INTO rows SELECT number FROM numbers(10)")
+        inserts += 1
+    thread.join()
+    [counted] = client.execute_unscoped("SELECT (SELECT count() FROM rows) AS n, (SELECT sum(n) FROM sums) AS in_view")
+    assert counted == {"n": 20 * inserts, "in_view": 20 * inserts}
+
+
+def test_a_view_is_not_altered_while_an_insert_does_not_end_and_inserts_go_on_afterwards():
+    gate = InsertGate(patience_seconds=0.05)
+    with gate.passing(), pytest.raises(EngineError, match="Inserts do not end"), gate.shut():
+        pytest.fail("an insert is under way")
+    with gate.passing():
+        pass
+    with gate.shut():
+        pass
+
+
+def test_a_view_that_a_killed_engine_left_aside_has_its_name_again(start_store, settings):
+    store = start_store()
+    settings.CLICKHOUSE_URL = store.url
+    client.execute_unscoped("CREATE TABLE rows (n UInt32) ENGINE = MergeTree ORDER BY n")
+    client.execute_unscoped("CREATE TABLE sums (n UInt64) ENGINE = MergeTree ORDER BY n")
+    client.execute_unscoped("CREATE MATERIALIZED VIEW all_rows TO sums AS SELECT count() AS n FROM rows")
+    client.execute_unscoped("RENAME TABLE all_rows TO all_rows_aside")
+    store.kill()
+    client.close_connections()
+    store.start()
+    assert tables() == {"rows", "sums", "all_rows"}
+    client.insert("rows", {"n": [1, 2]})
+    assert client.execute_unscoped("SELECT sum(n) AS n FROM sums") == [{"n": 2}]
+    client.close_connections()
 
 
 def test_a_dry_run_prints_the_sql_and_runs_nothing(empty_store):
@@ -156,3 +244,29 @@ def test_numbers_are_in_order(tmp_path, names):
         (tmp_path / name).write_text("SELECT 1;\n")
     with pytest.raises(ValueError, match=r"must count from 1|is not named like"):
         migrate.read_migrations(tmp_path)
+
+
+def test_a_rewrite_waits_for_the_operator_on_a_store_in_use(empty_store, folder):
+    rewrite = folder / "0002_rewrites.sql"
+    rewrite.write_text(
+        "-- rewrites: every part of second, an hour a terabyte\nALTER TABLE second MODIFY COLUMN m UInt16;\n"
+    )
+    plan = migrate.read_migrations(folder)
+    assert [migration.dangers for migration in plan] == [[], []]
+    rewrite_text = rewrite.read_text()
+    rewrite.unlink()
+    list(migrate.migrate(folder))
+    rewrite.write_text(rewrite_text)
+    (folder / "0003_third.sql").write_text(
+        "CREATE TABLE IF NOT EXISTS third (n UInt8) ENGINE = MergeTree ORDER BY n;\n"
+    )
+    with pytest.raises(migrate.RewriteNotAcceptedError, match=r"an hour a terabyte[\s\S]*--accept-rewrites"):
+        list(migrate.migrate(folder))
+    # Nothing of the version was applied, so that the old one goes on.
+    assert "third" not in tables()
+    assert [each.number for each in migrate.migrate(folder, accept_rewrites=True)] == [2, 3]
+
+
+def test_a_new_store_has_nothing_to_rewrite(empty_store, folder):
+    (folder / "0002_rewrites.sql").write_text("-- rewrites: much\nALTER TABLE second MODIFY COLUMN m UInt16;\n")
+    assert [each.number for each in migrate.migrate(folder)] == [1, 2]

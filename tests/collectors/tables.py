@@ -53,6 +53,11 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "LowCardinality(String": _text,
     "Bool": _is(bool),
     "Map(LowCardinality": lambda value: type(value) is dict and all(map(_text, [*value, *value.values()])),
+    "Map(LowCardinality(String": lambda value: (
+        type(value) is dict
+        and all(map(_text, value))
+        and all(_text(each) if type(each) is str else type(each) is int and 0 < each < 2**32 for each in value.values())
+    ),
     "Array(LowCardinality": lambda value: type(value) is list and all(map(_text, value)),
     "Array(LowCardinality(String": lambda value: type(value) is list and all(map(_text, value)),
     "Array(String": lambda value: type(value) is list and all(map(_text, value)),

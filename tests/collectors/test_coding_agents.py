@@ -1,5 +1,6 @@
 """What coding agents say in log records becomes traces. The records are constructed after the agents' own documents
-and sources (named in collectors/semconv/), since none of them runs here: Claude Code 2.1, Codex 0.50, Gemini CLI 0.20.
+and sources (named in collectors/semconv/): what their newest versions sent is in test_recorded_agents.py, these are of
+Claude Code 2.1, Codex 0.50, Gemini CLI 0.20, and of what seldom happens.
 """
 
 import json

@@ -59,9 +59,12 @@ def test_no_key_is_claimed_by_two_dialects() -> None:
 
 
 def test_an_index_full_of_keys_starts_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on the first day: what other tests taught it would make room for more keys here.
+    monkeypatch.setattr(INDEX, "known", dict(INDEX._plain))
+    monkeypatch.setattr(INDEX, "plans", {})
     monkeypatch.setattr("collectors.semconv.table.MAX_KEYS", len(INDEX.known) + 2)
     for each in range(10):
-        assert INDEX.learn(f"unknown.{each}") is None
+        assert INDEX.lookup(f"unknown.{each}") is None
     assert len(INDEX.known) <= len(INDEX._plain) + 10
     assert row_of({"gen_ai.request.model": "m"})["model"] == "m"
 

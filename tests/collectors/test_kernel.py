@@ -51,6 +51,8 @@ COMMON_KEYS = [
         "error.type",
         "openinference.span.kind",
     ),
+    *("gen_ai.request.temperature", "gen_ai.request.seed", "gen_ai.openai.request.seed", "gen_ai.request.max_tokens"),
+    *("gen_ai.request.stop_sequences", "gen_ai.tool.definitions", "openai.response.service_tier", "seed"),
     *("llm.model_name", "llm.token_count.prompt", "llm.token_count.completion", "http.method", "temperature", "é.key"),
 ]
 
@@ -114,7 +116,8 @@ values = st.one_of(
     st.text(max_size=12),
     st.integers(-(2**63), 2**63 - 1) | st.integers(0, 5_000),
     st.floats() | st.booleans() | st.none(),
-    st.lists(plain, max_size=3),
+    st.lists(plain, max_size=3) | st.lists(st.text(alphabet='a"\\\n\t\r\x01é', max_size=4), max_size=3),
+    st.sampled_from(["[]", '[{"name": "f"}]', '[{"type": "function", "function": {"name": "g", "parameters": "{}"}}]']),
     st.dictionaries(st.text(max_size=4), st.integers(0, 5), max_size=2),
     st.text(alphabet='ab é"\\\n', min_size=1_000, max_size=1_200),
     st.builds("iVBORw0KGgoA{}".format, st.integers(2_000, 2_400).map(lambda size: "A" * size)),
@@ -235,6 +238,35 @@ def test_a_chat_is_read_by_python_once_and_then_by_the_kernel(monkeypatch: pytes
     assert decoded.columns["finish_reason"][:3] == ["r1", "r2", "r0"]
     assert decoded.columns["cost"][0] != decoded.columns["cost"][1]
     assert slow_reads(monkeypatch, body) == 0
+
+
+def test_what_was_asked_for_is_no_reason_for_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(number: int) -> dict[str, Any]:
+        tools = [{"type": "function", "function": {"name": f"tool {number % 2}", "parameters": {"type": "object"}}}]
+        return {
+            "gen_ai.request.temperature": 0.5,
+            "gen_ai.request.top_p": 1.0,
+            "gen_ai.request.stop_sequences": ["\n\n", "END", '"\t'],
+            "gen_ai.request.seed": number * 7,
+            "gen_ai.request.max_tokens": 1_000 + number,
+            "gen_ai.tool.definitions": json.dumps(tools),
+        }
+
+    body = request(*(chat(n, **asked(n)) for n in range(1, 20)), resource={"service.name": "asks"}).SerializeToString()
+    decoded = check(body)
+    assert isinstance(decoded, DecodedSpans)
+    assert [row["seed"] for row in decoded.columns["request"]] == [str(n * 7) for n in range(1, 20)]
+    assert decoded.columns["request"][3]["max_tokens"] == "1004"
+    assert '"tool 0"' in decoded.columns["tools"][3]
+    assert '"tool 1"' in decoded.columns["tools"][4]
+    assert slow_reads(monkeypatch, body) == 0
+
+
+def test_tool_definitions_kept_in_memory_are_bounded() -> None:
+    for first in range(1, 700, 100):
+        made = [chat(n, **{"gen_ai.tool.definitions": f'[{{"name": "t{n}"}}]'}) for n in range(first, first + 100)]
+        check(request(*made).SerializeToString())
+    assert len(fast._table_of(INDEX)._tools) <= 256
 
 
 def test_a_long_text_is_no_reason_for_python(monkeypatch: pytest.MonkeyPatch) -> None:

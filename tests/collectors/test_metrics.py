@@ -7,6 +7,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
+from collectors.otlp import metrics
 from collectors.otlp.columns import METRIC_COLUMNS
 from collectors.otlp.errors import Malformed
 from collectors.otlp.limits import Limits
@@ -126,6 +127,64 @@ def test_the_series_is_the_set_of_attributes_whatever_their_order() -> None:
 
 def test_the_series_is_the_same_in_every_process() -> None:
     assert row(metric("gauge", {"as_int": 1}, {"a": "1"}))["series"] == 18_412_763_304_075_376_575
+
+
+def test_series_of_earlier_requests_are_those_of_their_own_resource_and_caps(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [metric("gauge", {"as_int": 1}, {"a": "12345"}), metric("gauge", {"as_int": 1})]
+    asked = [
+        request(*points, resource=resource).SerializeToString()
+        for resource in ({"host.name": "alice"}, {"host.name": "bob"}, {"hw.id": "GPU-1"})
+    ]
+    caps = (Limits(), Limits(max_attribute_bytes=4))
+
+    def read() -> list[DecodedMetrics]:
+        return [decode(body, content_type="protobuf", limits=limits, now_ns=NOW) for limits in caps for body in asked]
+
+    monkeypatch.setattr(metrics, "_KNOWN", metrics._KnownSeries())
+    first = read()
+    assert read() == first
+    # Of bob's, the one without attributes is the same under both caps.
+    assert len({series for each in first for series in each.columns["series"]}) == 11
+    assert [each.columns["host"][0] for each in first[:3]] == ["alice", "bob", ""]
+
+
+@pytest.mark.parametrize("most", [1, 3, 5])
+def test_no_more_series_are_known_than_may_be(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = metrics._KnownSeries()
+    monkeypatch.setattr(metrics, "_KNOWN", known)
+    monkeypatch.setattr(metrics, "_MAX_KNOWN_SERIES", most)
+    monkeypatch.setattr(metrics, "_MAX_KNOWN_BYTES", 100)
+    for number in range(20):
+        # Every other one is too long to be kept.
+        point = metric("gauge", {"as_int": 1}, {"a": str(number), "b": "x" * 100 * (number % 2)})
+        assert row(point, resource={"host.name": f"host-{number // 4}"})["attributes"]["a"] == str(number)
+    kept = [text for of_base in known._of.values() for series in of_base for text in series]
+    assert len(kept) <= 2 * most
+    assert not any(b"xxx" in text for text in kept)
+
+
+def test_attributes_without_bytes_are_not_kept_for_later_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = metrics._KnownSeries()
+    monkeypatch.setattr(metrics, "_KNOWN", known)
+    point = metric("gauge", {"as_int": 1})
+    for _ in range(100_000):
+        point.gauge.data_points[0].attributes.add()
+    assert row(point)["attributes"] == {"": ""}
+    assert row(metric("gauge", {"as_int": 1}, {"a": "1"}))["attributes"] == {"a": "1"}
+    assert [len(texts) for of_base in known._of.values() for texts in of_base] == [1]
+
+
+def test_a_sender_of_long_scope_names_makes_nobody_elses_series_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = metrics._KnownSeries()
+    monkeypatch.setattr(metrics, "_KNOWN", known)
+    monkeypatch.setattr(metrics, "_MAX_KNOWN_SERIES", 5)
+    row(metric("gauge", {"as_int": 1}, {"a": "1"}))
+    kept = {base: dict(of_base) for base, of_base in known._of.items()}
+    made = request(*(metric("gauge", {"as_int": 1}, {"b": str(number)}) for number in range(20)))
+    made.resource_metrics[0].scope_metrics[0].scope.name = "s" * 1_000
+    decode(made.SerializeToString(), content_type="protobuf", limits=Limits(), now_ns=NOW)
+    assert kept
+    assert known._of == kept
 
 
 def test_a_gpu_is_named_by_the_resource_or_the_point() -> None:

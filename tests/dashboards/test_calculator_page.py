@@ -6,7 +6,7 @@ from django.test import Client
 from heliograph.accounts.models import Project
 from tests.dashboards.conftest import IN_HOUR
 from tests.query.rows import store_spans
-from tests.query.test_goodput_and_use import call
+from tests.query.test_goodput_and_use import H100, at_port, call, engine, gpus
 
 pytestmark = [pytest.mark.usefixtures("store"), pytest.mark.django_db]
 
@@ -55,3 +55,12 @@ def test_the_projects_requests_are_judged_by_the_limits(reader: Client, project:
     assert "<b><span" in text
     assert "75 %" in text
     assert "100 %" in page(reader, project, f"{IN_HOUR}&ttft_ms=600&tpot_ms=40")
+
+
+def test_engines_of_one_gpu_stand_each_with_how_it_was_joined(reader: Client, project: Project) -> None:
+    for port, pid in ((8000, 100), (8001, 200)):
+        engine(project.pk, 600, instance=f"10.0.0.5:{port}")
+        gpus(project.pk, H100, pid=pid, **at_port(port))
+    text = page(reader, project, IN_HOUR)
+    assert text.count("1 × H100 SXM, by socket") == 2
+    assert text.count("1 shared with others") == 2

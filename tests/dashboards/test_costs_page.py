@@ -38,7 +38,7 @@ def costs(reader: Client, project: Project, **asked: str) -> str:
 def test_requests_and_idle_are_shown_to_add_up_to_the_counter(reader: Client, shared_out: Project) -> None:
     page = costs(reader, shared_out, by="model")
     assert "adds up" in page
-    assert "my-llama" in page
+    assert "traces?q=model%3Amy-llama&amp;range=6h" in page
     assert "prefill 4 : decode 1 per second" in page
     assert "No price of these GPUs is entered" in page
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
 from heliograph.accounts.tasks import remove_expired_sessions
+from heliograph.rules.models import RetentionRule
 
 pytestmark = pytest.mark.django_db
 
@@ -153,6 +154,7 @@ def test_a_viewer_may_not_create_keys(acme: Project) -> None:
 
 def test_a_password_can_be_changed_without_signing_in_again(browser: Client, acme: Project, alice: User) -> None:
     form = {"new_password1": "another long one 2", "new_password2": "another long one 2"}
+    form |= {"old_password": "a long password 1"}
     assert browser.post(reverse("settings-password", args=[acme.slug]), form).status_code == 302
     alice.refresh_from_db()
     assert alice.check_password("another long one 2")
@@ -164,3 +166,52 @@ def test_two_different_passwords_are_refused_at_the_field(browser: Client, acme:
     answer = browser.post(reverse("settings-password", args=[acme.slug]), form)
     assert answer.status_code == 422
     assert b"errorlist" in answer.content
+
+
+def test_what_is_refused_on_the_settings_page_stays_in_its_form_and_is_said_there(
+    acme: Project, browser: Client
+) -> None:
+    key, _ = ApiKey.issue(acme, "ci")
+    key_limits = [key.pk]
+    for name, arguments, section, form in (
+        ("retention", [], "retention", {"signal": "logs", "environment": "staging-7", "days": "0"}),
+        ("limits", [], "limits", {"max_spans_per_minute": "many"}),
+        ("key-limits", key_limits, "limits", {"max_spans_per_minute": "several"}),
+        (
+            "create-gpu-price",
+            [],
+            "gpu-prices",
+            {"gpu_name": "H100-x", "valid_from": "2026-01-02T03:04", "usd_per_gpu_hour": "2.51", "pue": "0.25"},
+        ),
+        ("weights", [], "weights", {"prefill": "0.125", "decode": "-3", "per": "second"}),
+    ):
+        answer = browser.post(reverse(f"settings-{name}", args=[acme.slug, *arguments]), form)
+        page = answer.content.decode()
+        assert (name, answer.status_code) == (name, 422)
+        assert f'<a href="#{section}">' in page
+        assert f'id="{section}"' in page
+        assert page.count('class="errorlist"') == 1, name
+        for value in form.values():
+            assert f'value="{value}"' in page, (name, value)
+    acme.refresh_from_db()
+    assert (acme.max_spans_per_minute, acme.gpu_prices.count()) == (None, 0)
+
+
+def test_an_owner_says_for_how_long_telemetry_is_kept_and_an_editor_does_not(acme: Project, browser: Client) -> None:
+    page = reverse("settings", args=[acme.slug])
+    adding = reverse("settings-retention", args=[acme.slug])
+    rule = {"signal": "traces", "environment": "staging", "days": "7"}
+    assert browser.post(adding, rule).status_code == 302
+    assert "Remove the rule for traces of staging: 7 days" in browser.get(page).content.decode()
+    again = browser.post(adding, rule)
+    assert (again.status_code, "change that one" in again.content.decode()) == (422, True)
+    none = browser.post(adding, rule | {"environment": "", "days": "0"})
+    assert (none.status_code, bool(none.context["retention_form"]["days"].errors)) == (422, True)
+    [kept] = RetentionRule.objects.filter(project=acme)
+    removing = reverse("settings-retention-remove", args=[acme.slug, kept.pk])
+    Membership.objects.update(role=Membership.Role.EDITOR)
+    assert [browser.post(address, rule).status_code for address in (adding, removing)] == [403, 403]
+    assert "Remove the rule" not in browser.get(page).content.decode()
+    Membership.objects.update(role=Membership.Role.OWNER)
+    assert browser.post(removing).status_code == 302
+    assert not RetentionRule.objects.exists()

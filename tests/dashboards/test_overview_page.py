@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,10 +11,12 @@ from django.test import Client
 from django.urls import reverse
 
 from heliograph.accounts.models import Project
+from heliograph.clickhouse import client
 from heliograph.dashboards.overview import Tile
+from heliograph.gates.models import Finding, Look, Monitor
 from heliograph.query.scores import Score, write_scores
 from tests.dashboards.conftest import IN_HOUR
-from tests.query.rows import SECOND, at, llm, new_trace_id, plain, span, store_spans
+from tests.query.rows import HOUR, SECOND, START, at, llm, new_trace_id, plain, span, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -40,6 +43,42 @@ def test_an_empty_overview_teaches_how_to_send(reader: Client, address: str) -> 
     answer = reader.get(address)
     assert answer.status_code == 200
     assert b"OTEL_EXPORTER_OTLP_ENDPOINT" in answer.content
+
+
+def test_what_was_sampled_is_said_and_estimated_and_what_tail_sampling_removed_still_counts(
+    reader: Client, address: str, project: Project
+) -> None:
+    sampled = [span(new_trace_id(), number, adjusted_count=4.0) for number in range(10)]
+    call = llm(sampled[0]["trace_id"], 1, adjusted_count=4.0, input_tokens=100, output_tokens=20, cost=Decimal("0.5"))
+    store_spans(project.pk, *sampled, call)
+    answer = reader.get(address)
+    found = answer.context["sampled"]
+    assert (found.stored, found.requests, found.tokens, found.cost) == (10, 40, 480, 2.0)
+    assert "of about" in answer.content.decode()
+    assert b'id="decided"' not in answer.content
+    rows = [("kept_traces", "failed", 3), ("removed_traces", "", 7)]
+    client.insert(
+        "ingest_ledger",
+        {
+            "project_id": [project.pk] * 2,
+            "key_id": [0] * 2,
+            "signal": ["traces"] * 2,
+            "minute": [START] * 2,
+            "what": [row[0] for row in rows],
+            "reason": [row[1] for row in rows],
+            "n": [row[2] for row in rows],
+        },
+    )
+    answer = reader.get(address)
+    assert (answer.context["decided"].kept, answer.context["decided"].traces) == (3, 10)
+    assert b'id="decided">Sampling of whole traces kept' in answer.content
+
+
+def test_without_sampling_nothing_is_said_about_it(reader: Client, address: str, project: Project) -> None:
+    fill(project.pk)
+    page = reader.get(address).content
+    assert b'id="sampled"' not in page
+    assert b'id="decided"' not in page
 
 
 def test_every_tile_equals_an_independent_count(reader: Client, address: str, project: Project) -> None:
@@ -90,6 +129,26 @@ def test_the_score_over_time_is_the_mean_of_the_scores(reader: Client, address: 
     write_scores(project.pk, given, 90)
     charts = {chart.id: chart for chart in reader.get(address).context["charts"]}
     assert list(charts["groundedness"].series[0].values) == [0.5]
+
+
+def test_drift_is_what_the_looks_of_the_project_s_monitors_found(
+    reader: Client, address: str, project: Project
+) -> None:
+    def looked(project: Project, seconds: int, *signals: str) -> None:
+        monitor, _ = Monitor.objects.get_or_create(project=project, name="Daily")
+        until = HOUR.start + timedelta(seconds=seconds)
+        look = Look.objects.create(monitor=monitor, status=Look.Status.DONE, until=until)
+        for signal in signals:
+            given = {"project": project, "monitor": monitor, "look": look, "signal": signal}
+            Finding.objects.create(**given, effect=1, q_value=0)
+
+    looked(project, 30, "input", "latency")
+    looked(project, 600)
+    looked(Project.create(project.organization, "Another"), 600, "output")
+    chart = next(chart for chart in reader.get(address).context["charts"] if chart.id == "drift")
+    drawn = {series.name: [value for value in series.values if value is not None] for series in chart.series}
+    assert drawn == {"input": [1, 0], "latency": [1, 0]}
+    assert chart.series[0].values[0] == 1
 
 
 def test_the_breakdowns_lead_to_their_traces_in_the_same_time(reader: Client, address: str, project: Project) -> None:

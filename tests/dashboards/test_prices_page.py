@@ -58,7 +58,7 @@ def test_applying_queues_a_pass_over_the_range_and_needs_a_price(reader: Client,
     assert "there is nothing to re-apply" in reader.post(address, follow=True).content.decode()
     store_spans(project.pk, llm(new_trace_id(), 1, model="in-house", input_tokens=3, output_tokens=4))
     save(reader, project)
-    assert "1 spans are read and priced again" in reader.post(address, follow=True).content.decode()
+    assert "1 span is read and priced again" in reader.post(address, follow=True).content.decode()
     assert (Reapplication.objects.get().spans_total, Reapplication.objects.get().project) == (1, project)
     assert "Being applied: 0 %" in page(reader, project)
 

@@ -104,3 +104,18 @@ def test_the_api_lets_people_change_and_keys_only_look(reader: Client, project: 
     assert refused.status_code == 403
     assert api(reader, "delete", f"/{number}", project).status_code == 204
     assert api(reader, "get", f"/{number}", project).status_code == 404
+
+
+def test_nobody_of_a_project_sets_or_sees_where_credentials_are(reader: Client, project: Project) -> None:
+    ScrapeTarget.objects.create(project=project, name="a", url=URL, source="file", auth={"token_file": "/run/hidden"})
+    mine = GIVEN | {"url": f"{URL}/2", "auth": '{"token_env": "LLM"}'}
+    assert reader.post(f"{base(project)}/add", mine).status_code == 302
+    made = api(reader, "post", "", project, {"name": "b", "url": f"{URL}/3", "auth": {"token_env": "LLM"}})
+    assert made.status_code == 200
+    api(reader, "patch", f"/{made.json()['id']}", project, {"auth": {"token_env": "LLM"}})
+    assert [each.auth for each in ScrapeTarget.objects.filter(source="settings")] == [{}, {}]
+    for answer in (reader.get(base(project)), api(reader, "get", "", project)):
+        text = answer.content.decode()
+        assert f"{URL}/3" in text
+        assert "/run/hidden" not in text
+        assert "token_file" not in text

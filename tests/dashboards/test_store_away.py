@@ -46,8 +46,10 @@ def test_every_failure_of_the_store_has_its_advice() -> None:
 
 
 @pytest.mark.usefixtures("store")
-@pytest.mark.parametrize("query", ["service=" + "&service=".join("x" * 3 for _ in range(900)), "q=" + "x" * 100_000])
+@pytest.mark.parametrize(
+    "query", ["service=" + "&service=".join(f"service-{n}" for n in range(900)), "q=" + "x" * 100_000]
+)
 def test_an_address_beyond_its_bounds_is_explained(reader: Client, project: Project, query: str) -> None:
     answer = reader.get(f"{reverse('traces', args=[project.slug])}?{query}")
     assert answer.status_code in {200, 400}
-    assert b"cannot be used" in answer.content
+    assert b'role="alert" id="filter-error"' in answer.content

@@ -10,9 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from collectors.semconv.evaluations import SentScore
-from heliograph.accounts.models import Project
+from heliograph.accounts.models import Membership, Project
 from heliograph.clickhouse import client
-from heliograph.dashboards.trace import MAX_ROWS
+from heliograph.dashboards.trace import FIRST_ROWS
 from heliograph.query import sent_scores
 from heliograph.query.scores import Score, write_scores
 from tests.dashboards.conftest import IN_HOUR
@@ -45,6 +45,51 @@ def test_a_trace_shows_its_conversation_tokens_and_price(reader: Client, project
     assert "Capital of France?" in page
     assert "Paris." in page
     assert "gpt-4o" in page
+
+
+def test_a_call_shows_what_was_asked_for_and_which_tools_it_had(reader: Client, project: Project) -> None:
+    tools = json.dumps([{"name": "get_weather", "description": HOSTILE, "parameters": {"type": "object"}}])
+    row = store_call(
+        project,
+        request={"temperature": "0.2", "stop_sequences": '["END"]'},
+        response={"system_fingerprint": "fp_1"},
+        tools=tools,
+        modality_tokens={"audio_input": 30},
+        input_tokens=40,
+    )
+    page = reader.get(path(project, row["trace_id"], row["span_id"])).content.decode()
+    for said in ("temperature", "<dd>0.2</dd>", "fp_1", "get_weather", "audio input</span>", "Tools it could call (1)"):
+        assert said in page
+    assert HOSTILE not in page
+    answer = reader.get(f"/api/v1/traces/{row['trace_id']}/spans/{row['span_id']}?project={project.slug}").json()
+    assert answer["request"] == {"temperature": "0.2", "stop_sequences": '["END"]'}
+    assert answer["modality_tokens"] == {"audio_input": 30}
+    assert answer["tools"][0]["parameters"] == {"type": "object"}
+
+
+def test_an_editor_pins_a_trace_and_a_viewer_sees_the_mark(
+    reader: Client, project: Project, django_user_model: Any
+) -> None:
+    row = store_call(project)
+    here = path(project, row["trace_id"])
+    assert ">Pin</button>" in reader.get(here).content.decode()
+    assert reader.post(f"{here}/pin").status_code == 302
+    page = reader.get(here).content.decode()
+    assert ">pinned</span>" in page
+    assert ">Unpin</button>" in page
+    assert ">pinned</span>" in reader.get(f"{reverse('traces', args=[project.slug])}?{IN_HOUR}").content.decode()
+    viewer = Client()
+    viewer.force_login(django_user_model.objects.create(username="viewer"))
+    Membership.objects.create(
+        organization=project.organization, user=django_user_model.objects.get(username="viewer"), role="viewer"
+    )
+    seen = viewer.get(here).content.decode()
+    assert ">pinned</span>" in seen
+    assert ">Unpin</button>" not in seen
+    assert viewer.post(f"{here}/pin", {"off": "1"}).status_code == 403
+    reader.post(f"{here}/pin", {"off": "1"})
+    assert ">pinned</span>" not in reader.get(here).content.decode()
+    assert reader.post(path(project, "f" * 32) + "/pin").status_code == 404
 
 
 def test_an_unknown_id_is_a_page_that_says_why(reader: Client, project: Project) -> None:
@@ -116,7 +161,7 @@ def test_hostile_attributes_documents_and_scores_are_text(reader: Client, projec
 def test_a_link_to_a_trace_id_that_is_none_is_no_script(reader: Client, project: Project) -> None:
     row = store_call(project, session_id="javascript:alert(1)")
     page = reader.get(path(project, row["trace_id"])).content.decode()
-    assert "session=javascript%3Aalert%281%29" in page
+    assert "sessions/one?id=javascript%3Aalert%281%29" in page
 
 
 def test_a_trace_without_its_root_says_so(reader: Client, project: Project) -> None:
@@ -136,15 +181,71 @@ def test_spans_whose_parents_form_a_circle_are_all_shown(reader: Client, project
     assert sorted(row.span.span_id for row in rows) == sorted([first["span_id"], second["span_id"]])
 
 
-def test_a_trace_of_three_thousand_spans_is_cut_and_says_so(reader: Client, project: Project) -> None:
+def long_trace(project: Project, calls: int = 2_999) -> tuple[str, list[dict[str, Any]]]:
+    """A root and many calls under it, of which the last failed."""
     trace_id = new_trace_id()
-    root = span(trace_id, 0)
-    calls = [llm(trace_id, number / 100, parent_span_id=root["span_id"]) for number in range(2_999)]
-    store_spans(project.pk, root, *calls)
+    root = span(trace_id, 0, duration_ns=calls * SECOND)
+    rows = [llm(trace_id, number, parent_span_id=root["span_id"]) for number in range(calls)]
+    rows[-1] |= {"status": "error", "name": "the refund failed", "ttft_ns": 5}
+    store_spans(project.pk, root, *rows)
+    return trace_id, [root, *rows]
+
+
+def test_a_trace_of_three_thousand_spans_is_a_small_page_and_packed_rows(reader: Client, project: Project) -> None:
+    trace_id, stored = long_trace(project)
     answer = reader.get(path(project, trace_id))
-    assert len(answer.context["rows"]) == MAX_ROWS
-    assert b"The earliest" in answer.content
-    assert answer.context["rows"][0].below == MAX_ROWS - 1
+    assert len(answer.context["rows"]) == FIRST_ROWS
+    assert len(answer.content) < 400_000
+    packed = reader.get(reverse("trace-rows", args=[project.slug, trace_id])).json()
+    assert [row[0] for row in packed["rows"]] == [row["span_id"] for row in stored]
+    first, last = packed["rows"][0], packed["rows"][-1]
+    assert first[1:3] == [0, len(stored) - 1]
+    assert (last[1], packed["words"][last[3]], last[8], last[9]) == (1, "the refund failed", 5, 1)
+    # One call after another: the whole duration is theirs, and the root has none of its own.
+    assert sum(row[13] or 0 for row in packed["rows"]) == packed["length_ns"] == stored[0]["duration_ns"]
+    assert first[13] is None
+
+
+def test_a_text_is_found_in_names_errors_and_messages_of_this_trace_alone(reader: Client, project: Project) -> None:
+    trace_id, stored = long_trace(project, 3)
+    said = llm(trace_id, 1, input=messages("Where is my Parcel?"), model="other")
+    store_spans(project.pk, said, llm(new_trace_id(), 1, input=messages("my parcel")))
+
+    def found(text: str) -> list[str]:
+        ids: list[str] = reader.get(reverse("trace-found", args=[project.slug, trace_id]), {"find": text}).json()[
+            "spans"
+        ]
+        return ids
+
+    assert found("REFUND") == found("error") == found(stored[3]["span_id"]) == [stored[3]["span_id"]]
+    assert found("parcel where") == [said["span_id"]]
+    assert found("gpt-4") == [row["span_id"] for row in stored[1:]]
+    assert found("nowhere") == found("  ") == found("%'") == []
+    assert reader.get(reverse("trace-found", args=[project.slug, trace_id]), {"find": "x" * 1001}).status_code == 400
+
+
+def test_the_list_that_the_reader_came_from_stays_in_the_page_s_links(reader: Client, project: Project) -> None:
+    rows = [store_call(project, service=service) for service in ("shop", "other", "shop")]
+    listed = f"{reverse('traces', args=[project.slug])}?service=shop&{IN_HOUR}"
+    page = reader.get(path(project, rows[0]["trace_id"]), headers={"referer": f"http://testserver{listed}"})
+    assert page.context["listed"] == listed.partition("?")[2]
+    elsewhere = reader.get(path(project, rows[0]["trace_id"]), headers={"referer": f"http://evil.example{listed}"})
+    assert elsewhere.context["listed"] == ""
+    address = reverse("trace-neighbours", args=[project.slug, rows[2]["trace_id"]])
+    links = reader.get(address, {"list": page.context["listed"]})
+    assert links.context["is_listed"]
+    found = links.context["older"] + links.context["newer"]
+    assert rows[0]["trace_id"] in found
+    assert rows[1]["trace_id"] not in found
+    assert "list=service%3Dshop" in found
+    assert reader.get(address, {"list": "q=latency>>"}).status_code == 400
+
+
+def test_the_curl_command_names_the_trace_and_leaves_the_key_to_the_shell(reader: Client, project: Project) -> None:
+    row = store_call(project)
+    page = reader.get(path(project, row["trace_id"]))
+    assert page.context["curl"].endswith(f"http://testserver/api/v1/traces/{row['trace_id']}")
+    assert "$HELIOGRAPH_API_KEY" in page.context["curl"]
 
 
 def test_the_address_names_the_span_and_the_fragment_is_that_span(reader: Client, project: Project) -> None:

@@ -20,6 +20,8 @@ def test_a_job_is_listed_and_its_slow_rank_named(reader: Client, project: Projec
     store_rows(project.pk, "metric_points", rows)
     listed = reader.get(f"{base}?{IN_HOUR}").content.decode()
     assert "run &lt;7&gt;" in listed
+    assert "run &lt;7&gt;" in reader.get(f"{base}?{IN_HOUR}&find=RUN+%3C").content.decode()
+    assert "None of them has “other”" in reader.get(f"{base}?{IN_HOUR}&find=other").content.decode()
     text = reader.get(f"{base}?job=run+%3C7%3E&{IN_HOUR}").content.decode()
     assert "Rank 5 on node-1" in text
     assert "1.5</span> times the median" in text

@@ -82,3 +82,16 @@ def test_a_time_is_written_in_utc_for_the_browser_to_turn() -> None:
 @given(st.floats(min_value=-1e15, max_value=1e15, allow_nan=False))
 def test_any_number_is_written_without_an_exponent(value: float) -> None:
     assert "e" not in units.three_figures(value)
+
+
+def test_a_signal_s_values_have_its_unit() -> None:
+    assert "904 ms" in units.signal_value("904000000.0", "latency")
+    assert "$0.0042" in units.signal_value(0.0042, "cost")
+    assert "512" in units.signal_value(512.0, "output_tokens")
+    assert units.signal_value("stop", "finish_reason") == "stop"
+    assert "≈ 0" in units.figure(1e-30)
+
+
+@pytest.mark.parametrize(("value", "text"), [(24.0, "24"), (0.05, "0.05"), ("24.0", "24.0"), (None, ""), (7, "7")])
+def test_a_field_of_a_form_has_no_point_that_nobody_typed(value: object, text: str) -> None:
+    assert units.typed(value) == text

@@ -45,6 +45,7 @@ def test_the_page_says_why_where_and_for_how_much(reader: Client, project: Proje
     assert [chart.title for chart in answer.context["gpu_charts"]] == [
         "GPU busy",
         "GPU clock",
+        "Clocks held down",
         "Requests waiting",
         "Requests running",
         "KV cache full",

@@ -7,10 +7,10 @@ import pytest
 from pytest_django import Settings
 
 from heliograph.accounts.models import Project
-from heliograph.evals import groundedness
-from heliograph.evals.models import Watermark
+from heliograph.evals.models import RuleState
+from heliograph.query import completeness
 from heliograph.rules.models import TraceWaiting
-from tests.evals.test_groundedness_job import DOCUMENTS, LengthJudge, judge, stored  # noqa: F401  # a fixture
+from tests.evals.test_online_rules import DOCUMENTS, LengthJudge, judge, stored, turn  # noqa: F401  # a fixture
 from tests.query.rows import llm, new_trace_id, span, store_spans
 
 pytestmark = [pytest.mark.usefixtures("store"), pytest.mark.django_db]
@@ -32,14 +32,19 @@ def root(trace_id: str, ago: timedelta, **fields: Any) -> dict[str, Any]:
 
 
 def scored(project: Project) -> int:
-    return groundedness.score_new_spans(project).scored
+    return turn(project).scored
 
 
 def test_an_answer_waits_for_the_root_of_its_trace_and_is_judged_once(
     project: Project,
     judge: LengthJudge,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trace_id, minute = new_trace_id(), timedelta(minutes=1)
+    # The clock of waiting, half a minute behind each arrival: what comes is never stored behind what was noticed.
+    begun = datetime.now(UTC)
+    clock = iter([2.5, 1.5, 1.4, 0.5])
+    monkeypatch.setattr(completeness, "quiet_since", lambda: begun - next(clock) * minute)
     store_spans(project.pk, call(trace_id, "Five days.", 3 * minute, is_entry=True))
     assert scored(project) == 0
     store_spans(project.pk, root(trace_id, 2 * minute))
@@ -84,9 +89,9 @@ def test_waiting_that_is_switched_off_misses_nothing_and_on_again_walks_through_
     TraceWaiting.objects.update(evaluators_wait=False)
     scored(project)
     assert {sample.answer for sample in judge.seen} == {"Five days.", "Not yet."}
-    at_once = Watermark.objects.get(evaluator="groundedness").received_at_us
+    at_once = RuleState.objects.get(rule__project=project).spans_us
     TraceWaiting.objects.update(evaluators_wait=True)
     assert scored(project) == 0
-    marks = Watermark.objects.exclude(evaluator="groundedness").values_list("received_at_us", flat=True)
-    assert all(mark >= at_once for mark in marks)
-    assert len(stored(project)) == 2
+    state = RuleState.objects.get(rule__project=project)
+    assert min(state.complete_us, state.given_up_us) >= at_once
+    assert len(judge.seen) == len(stored(project)) == 2

@@ -166,6 +166,20 @@ def test_drift_prints_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert json.loads(run(capsys, *windows(tmp_path, 0.0), *chosen)[1])["verdict"] == "no_drift"
 
 
+def test_texts_are_measured_and_with_their_topics_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", np.array([f"The order {i} has been sent to the customer today." for i in range(30)]))
+    np.save(tmp_path / "b.npy", np.array([f"I'm sorry, but I cannot help with request {i} at all." for i in range(30)]))
+    command = ["drift", "--reference", tmp_path / "a.npy", "--current", tmp_path / "b.npy", "--test", "texts"]
+    code, out, _ = run(capsys, *command)
+    row = json.loads(out)
+    assert (code, row["test"], row["verdict"], row["n"]) == (0, "texts", "drift", {"reference": 30, "current": 30})
+    assert row["details"]["statistics"]["refusals"]["verdict"] == "drift"
+    explained = json.loads(run(capsys, *command, "--explain", "--device", "cpu")[1])
+    assert explained["details"]["statistics"]["topics"]["verdict"] == "drift"
+    code, _, err = run(capsys, *command, "--permutations", 99)
+    assert (code, "permutations" in err) == (3, True)
+
+
 def test_unusable_windows_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = windows(tmp_path, 0.0)
     np.save(tmp_path / "b.npy", np.array([{}], dtype=object), allow_pickle=True)

@@ -21,7 +21,7 @@ def test_while_the_store_is_away_requests_are_answered_and_stored_later_even_by_
     bodies = [trace_request(5).SerializeToString() for _ in range(10)]
     started = time.monotonic()
     assert {post(stack, tenant, body).status_code for body in bodies} == {200}
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     # The answer got lost, and the sender tries again.
     assert post(stack, tenant, bodies[0]).status_code == 200
     stack.collector.stop(signal.SIGKILL)

@@ -7,13 +7,13 @@ import yaml
 from gpu_agent.__main__ import parser
 from tests.gpu_agent.support import ROOT
 
-FOLDER = ROOT / "deploy" / "gpu-agent"
+FOLDER = ROOT / "deploy"
 
 
 def test_the_systemd_unit_starts_the_agent_with_options_it_has():
     unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
-    unit.read(FOLDER / "heliograph-gpu-agent.service")
+    unit.read(FOLDER / "systemd" / "heliograph-gpu-agent.service")
     program, *arguments = unit["Service"]["ExecStart"].split()
     assert program.endswith("/heliograph-gpu-agent")
     assert parser().parse_args(arguments).wait
@@ -21,7 +21,7 @@ def test_the_systemd_unit_starts_the_agent_with_options_it_has():
 
 
 def test_the_daemonset_starts_the_agent_where_it_can_see_the_hosts_processes():
-    document = yaml.safe_load((FOLDER / "daemonset.yaml").read_text())
+    document = yaml.safe_load((FOLDER / "kubernetes" / "gpu-agent.yaml").read_text())
     pod = document["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["hostPID"] is True

@@ -186,11 +186,12 @@ def test_a_reading_that_fails_is_absent_and_counted_by_name(fake_nvml, scenario,
     assert {point.gpu for point in otlp.points("gpu.agent.read.errors", error_type="unknown")} == {uuid(0)}
 
 
-def test_the_call_that_blocks_for_20_ms_is_never_made(fake_nvml, scenario, start, otlp):
+def test_the_call_that_blocks_is_never_made(fake_nvml, scenario, start, otlp):
     agent = start(fake_nvml, scenario(h100s(8) | {"latency_us.nvmlDeviceGetPcieThroughput": 5_000_000}))
     until(lambda: otlp.points("hw.gpu.io", uuid(7)), why=lambda: agent.log)
     durations = [point.value for point in otlp.points("gpu.agent.sample.duration", gpu_agent_interval="fast")]
-    assert sorted(durations)[len(durations) // 2] < 0.02
+    # It would take five seconds here.
+    assert sorted(durations)[len(durations) // 2] < 2
 
 
 SAMPLE = """
@@ -221,3 +222,10 @@ def test_one_sample_reads_every_one_of_eight_gpus(fake_nvml, scenario):
     )
     count, _ = found.stdout.split()  # what it costs is printed by benchmarks/gpu_agent.py
     assert int(count) == 8
+
+
+def test_the_performance_monitor_may_be_left_to_another_program(fake_nvml, scenario, start, otlp):
+    agent = start(fake_nvml, scenario(h100s(1) | {"latency_us.nvmlGpmSampleGet": 5_000_000}), "--no-gpm")
+    until(lambda: len(otlp.points("hw.power")) > 5 and otlp.points("hw.errors"), why=lambda: agent.log)
+    assert not [point for point in otlp.points() if point.name in ("gpu.sm.activity", "gpu.dram.bandwidth_utilization")]
+    assert agent.stop() == 0

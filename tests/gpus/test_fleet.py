@@ -110,9 +110,15 @@ def test_another_project_sees_nothing(played: Played, project_id: int) -> None:
 @pytest.mark.parametrize("is_long", [False, True])
 def test_energy_a_second_is_the_power_from_points_and_from_the_rollup(played: Played, is_long: bool) -> None:
     span = TimeRange(played.span.start - timedelta(hours=8), played.span.end) if is_long else played.span
-    [line] = gpu_series.rates(played.project_id, span, ["hw.energy"], gpu_uuid=uuid_of(0), host=HOST, buckets=1000)
-    drawn = sum(value for _, value in line.points) / len(line.points)
-    assert drawn == pytest.approx(played.day.joules(0, played.day.end_ns) / played.day.length_s, rel=0.03)
+    # Steps of a minute from the rollup, and of ten seconds, two readings each, from the points.
+    buckets = 1000 if is_long else 120
+    [line] = gpu_series.rates(played.project_id, span, ["hw.energy"], gpu_uuid=uuid_of(0), host=HOST, buckets=buckets)
+    assert line.step_s == (60 if is_long else 10)
+    # The last step may hold a part only, and weighs what it holds: up to it each is whole.
+    drawn = sum(value * line.step_s for _, value in line.points[:-1])
+    begin, end = (played.day.joules(0, at * 10**9) for at in (line.points[0][0], line.points[-1][0]))
+    assert (line.points[-1][0] - line.points[0][0]) * 10**9 >= 0.9 * (played.day.end_ns - played.day.start_ns)
+    assert drawn == pytest.approx(end - begin, rel=1e-6)
     [clock] = gpu_series.levels(
         played.project_id, span, ["gpu.clock.frequency"], gpu_uuid=uuid_of(HOT_GPU), buckets=1000
     )

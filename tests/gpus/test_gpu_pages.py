@@ -8,11 +8,13 @@ from django.test import Client
 from django.urls import reverse
 
 from heliograph.accounts.models import Project
+from heliograph.alerts.models import Alert, Rule, Transition
 from heliograph.clickhouse import client
 from heliograph.dashboards.gpus import COLOURINGS
-from heliograph.demo.day import HOST, HOT, HOT_GPU, LOST_GPU
-from heliograph.demo.day_gpus import uuid_of
-from heliograph.query.filters import from_ns
+from heliograph.demo.day import ENGINES, HOST, HOT, HOT_GPU, LOST_GPU, SECOND
+from heliograph.demo.day_gpus import HELD_SHARE, uuid_of
+from heliograph.query.filters import SpanFilter, TimeRange, from_ns
+from heliograph.query.traces import list_traces
 from tests.gpus.conftest import Played, Signed
 from tests.query.rows import HOUR, point, store_rows
 
@@ -85,6 +87,28 @@ def test_a_node_draws_a_line_a_gpu_and_marks_what_happened(reader: Client, playe
         f"GPU {LOST_GPU}: back",
     }
     assert get(reader, played, "gpus-node", host="elsewhere").status_code == 404
+
+
+def test_alerts_of_a_gpu_or_an_engine_are_marks_where_it_is_drawn(
+    project: Project, reader: Client, played: Played
+) -> None:
+    hot = {"host": HOST, "gpu": uuid_of(HOT_GPU)}
+    for measure, labels in (("gpu_temperature", hot), ("kv_usage", {"instance": ENGINE["instance"]})):
+        above = {"side": "above", "bound": 1}
+        rule = Rule.objects.create(
+            project=project, name=measure, measure=measure, by=list(labels), kind="threshold", condition=above
+        )
+        alert = Alert.objects.create(rule=rule, key=Alert.key_of(labels), labels=labels, state="firing", since=0)
+        Transition.objects.create(alert=alert, at=played.day.at_ns(HOT[0]) // (60 * SECOND), state="firing")
+
+    def fired(name: str, *arguments: str, **query: str) -> set[str]:
+        charts = get(reader, played, name, *arguments, **query).context["charts"]
+        return {chart.id for chart in charts if any(mark.words.startswith("firing: ") for mark in chart.marks)}
+
+    assert fired("gpus-node", host=HOST) == {"node-temperature"}
+    assert fired("gpus-device", uuid_of(HOT_GPU)) == {"temperature"}
+    assert fired("gpus-device", uuid_of(LOST_GPU)) == set()
+    assert fired("gpus-engine", **ENGINE) == {"engine-kv_usage"}
 
 
 def test_a_gpu_s_page_has_its_readings_events_processes_and_requests(reader: Client, played: Played) -> None:
@@ -203,3 +227,20 @@ def test_another_organisation_s_gpus_are_not_found(
         mine = globex.get(reverse(name, args=["else", *arguments]), dates | query)
         assert uuid_of(0) not in mine.content.decode()
         assert mine.status_code in (200, 404)
+
+
+def test_the_strip_of_a_trace_in_the_heat_shows_which_gpu_was_held_back(reader: Client, played: Played) -> None:
+    day = played.day
+    engine = ENGINES[0]
+    hot = next(one for one in day.requests if one.engine is engine and day.within(HOT, one.arrived_ns - 60 * SECOND))
+    around = TimeRange(from_ns(hot.arrived_ns - SECOND), from_ns(hot.end_ns))
+    chosen = SpanFilter(range=around, service=(engine.name,))
+    trace = list_traces(played.project_id, chosen, limit=1).items[0]
+    strip = reader.get(reverse("trace-where", args=["day", trace.trace_id]))
+    lanes = {chart.id: chart for chart in strip.context["gpu_charts"]}
+    held = {line.name: max(value or 0 for value in line.values) for line in lanes["gpu-throttle"].series}
+    busiest = max(held, key=lambda name: held[name])
+    assert str(HOT_GPU) in busiest
+    # The driver's counter rises by this share of each hot second.
+    assert held[busiest] == pytest.approx(HELD_SHARE, abs=0.05)
+    assert all(share == 0 for name, share in held.items() if name != busiest)

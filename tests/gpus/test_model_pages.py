@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils.html import escape
 
 from heliograph.accounts.models import ApiKey, Project
 from heliograph.query import models
@@ -93,6 +95,11 @@ def test_q4_against_fp8_of_one_family_is_one_click(member: Client, pair: Project
     link = f"{reverse('models-compare', args=['else'])}?family=llama-3.1"
     assert link in html
     assert "family=gpt" not in html
+    assert [words for words, _ in families["llama-3.1"].quantized] in (["Q4_K_M against FP8"], ["FP8 against Q4_K_M"])
+    assert families["gpt-4o"].quantized == []
+    (_, picked), *_ = families["llama-3.1"].quantized
+    assert {value for _, value in parse_qsl(picked)} == {Q4, FP8}
+    assert escape(picked) in html
     compared = get(member, "models-compare", family="llama-3.1")
     assert {row.model for row in compared.context["rows"]} == {Q4, FP8}
     best = compared.context["best"]
@@ -108,7 +115,7 @@ def test_models_of_different_families_are_compared_by_name(member: Client, pair:
     address = reverse("models-compare", args=["else"])
     compared = member.get(address, {**IN_HOUR, "model": [Q4, "gpt-4o"]})
     assert {row.model for row in compared.context["rows"]} == {Q4, "gpt-4o"}
-    assert "No model of this family" in get(member, "models-compare", family="nothing").content.decode()
+    assert "No such model answered" in get(member, "models-compare", family="nothing").content.decode()
 
 
 def test_one_model_shows_what_was_asked_for_and_its_adapters(member: Client, pair: Project) -> None:
@@ -125,9 +132,9 @@ def test_one_model_shows_what_was_asked_for_and_its_adapters(member: Client, pai
 
 def test_one_adapter_counts_its_own_calls_alone(member: Client, pair: Project) -> None:
     answer = get(member, "models-adapter", model=FP8, adapter="legal")
-    assert answer.context["summary"].current.requests == 5
+    assert answer.context["now"].requests == 5
     assert get(member, "models-adapter", model=Q4, adapter="legal").status_code == 404
-    assert get(member, "models-adapter", adapter="legal").context["summary"].current.requests == 5
+    assert get(member, "models-adapter", adapter="legal").context["now"].requests == 5
 
 
 def test_the_gpus_energy_of_a_model_stands_beside_its_calls(played: Played) -> None:
@@ -158,7 +165,6 @@ def test_another_organisation_s_models_are_not_found(project: Project, pair: Pro
         assert get(stranger, name, model=FP8, family="llama-3.1", adapter="legal").status_code == 404
     assert models.by_model(project.pk + 9, HOUR) == []
     assert models.requested_as(project.pk + 9, FP8, HOUR) == []
-    assert models.tpot(project.pk + 9, HOUR, [FP8]) == {}
 
 
 def test_a_range_without_calls_has_no_models(pair: Project, member: Client) -> None:

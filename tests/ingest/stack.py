@@ -54,7 +54,7 @@ class Tenant:
         return {"authorization": f"Bearer {self.key}"} if self.key else {}
 
 
-def eventually(read: Callable[[], T], seconds: float = 30) -> T:
+def eventually(read: Callable[[], T], seconds: float = 90) -> T:
     """Return the first true answer of `read`, which is asked again and again; fail after a while."""
     deadline = time.monotonic() + seconds
     while not (answer := read()):

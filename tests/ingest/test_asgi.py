@@ -43,7 +43,7 @@ def test_a_static_file_with_a_hash_in_its_name_is_kept_for_good_and_another_is_a
     plain = httpx.get(f"{web}/static/site.css")
     assert plain.headers["cache-control"] == "no-cache"
     assert httpx.get(f"{web}/static/site.css", headers={"if-none-match": plain.headers["etag"]}).status_code == 304
-    assert httpx.get(f"{web}/static/../db.sqlite3").status_code == 404
+    assert httpx.get(f"{web}/static/../db.sqlite3", timeout=60).status_code == 404
 
 
 def test_everything_else_goes_to_django(web):

@@ -1,14 +1,20 @@
 """Keys are cached for a moment, unknown ones too, and a revoked key closes within that moment."""
 
+import functools
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError
+from django.utils import timezone
 
 from heliograph.accounts.bootstrap import ensure_default_project
 from heliograph.accounts.models import ApiKey, Organization, Project
+from heliograph.accounts.roles import Scope
 from heliograph.ingest import auth
 from heliograph.ingest.auth import KeyRing
-from heliograph.ingest.refusals import Busy, Unauthenticated
+from heliograph.ingest.refusals import Busy, Forbidden, Unauthenticated
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,6 +56,21 @@ async def test_a_revoked_key_is_refused_once_the_cache_forgot_it(project, ring, 
     now = auth.time.monotonic()
     monkeypatch.setattr(auth.time, "monotonic", lambda: now + auth.CACHE_SECONDS + 1)
     with pytest.raises(Unauthenticated, match="revoked"):
+        await ring.tenant(bearer(key), "203.0.113.9")
+
+
+async def test_a_key_for_reading_may_not_send_and_one_for_sending_may(project, ring):
+    for scopes in ([Scope.READ], [Scope.READ, Scope.WRITE]):
+        _, key = await ApiKeyAsync.issue(project, scopes=scopes)
+        with pytest.raises(Forbidden, match="lacks the scope 'ingest'"):
+            await ring.tenant(bearer(key), "203.0.113.9")
+    _, key = await ApiKeyAsync.issue(project, scopes=[Scope.INGEST])
+    assert (await ring.tenant(bearer(key), "203.0.113.9")).project_id == project.id
+
+
+async def test_a_key_that_has_ended_opens_nothing(project, ring):
+    _, key = await ApiKeyAsync.issue(project, expires_at=timezone.now() - timedelta(seconds=1))
+    with pytest.raises(Unauthenticated, match="expired"):
         await ring.tenant(bearer(key), "203.0.113.9")
 
 
@@ -109,8 +130,8 @@ class ApiKeyAsync:
     """The models' synchronous methods, for tests that run in an event loop."""
 
     @staticmethod
-    async def issue(project: Project) -> tuple[ApiKey, str]:
-        return await auth.asyncio.to_thread(ApiKey.issue, project, "test")
+    async def issue(project: Project, **options: Any) -> tuple[ApiKey, str]:
+        return await auth.asyncio.to_thread(functools.partial(ApiKey.issue, project, "test", **options))
 
     @staticmethod
     async def revoke(row: ApiKey) -> None:

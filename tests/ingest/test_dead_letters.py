@@ -22,6 +22,7 @@ from tests.ingest.stack import eventually
 JUNK = b"\xff\xff"
 
 
+@pytest.mark.django_db
 @pytest.mark.usefixtures("store")
 def test_a_malformed_letter_is_stored_once_the_decoder_is_mended(
     project_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -71,7 +71,7 @@ def test_a_message_above_grpcs_own_limit_of_four_mebibytes_is_taken(stack, tenan
 def test_a_wrong_key_is_unauthenticated(stack, tenant):
     code, status = refusal(stack, tenant, trace_request(), metadata=[("authorization", "Bearer hg_wrong")])
     assert (code, status.code) == (grpc.StatusCode.UNAUTHENTICATED, code_pb2.UNAUTHENTICATED)
-    assert "Unknown or revoked API key" in status.message
+    assert "Unknown, revoked or expired API key" in status.message
 
 
 def test_a_keyless_export_from_this_machine_goes_to_the_default_project(stack):

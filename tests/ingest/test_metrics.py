@@ -15,7 +15,7 @@ def test_every_metric_is_documented_with_its_unit_and_meaning():
     documented = {
         row["name"]: (row["unit"], row["meaning"]) for row in ROW.finditer((ROOT / "docs/metrics.md").read_text())
     }
-    instruments = [value for name, value in vars(metrics).items() if name.startswith("ingest_")]
+    instruments = [value for name, value in vars(metrics).items() if name.startswith(("ingest_", "store_"))]
     assert documented == {each._name: (each._unit, each._description) for each in instruments}
     assert len(instruments) >= 10
 

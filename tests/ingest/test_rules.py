@@ -144,9 +144,24 @@ def test_what_is_sampled_out_is_counted_and_what_is_kept_says_for_how_many_it_st
     rows = stack.query("SELECT trace_id, adjusted_count FROM spans WHERE project_id = %(project)s", project=tenant.id)
     assert len(rows) == 10
     assert {count for _, count in rows} == {4.0}
+    [(requests, unseen)] = stack.query(
+        "SELECT sum(spans), sum(unseen_spans) FROM span_rollups_1m WHERE project_id = %(project)s", project=tenant.id
+    )
+    assert (requests, unseen) == (10, 30.0), "the rollup says for how many its spans stand"
     assert all(int(trace_id[18:], 16) >= 0.75 * 2**56 for trace_id, _ in rows)
     found = eventually(lambda: (seen := books(stack, tenant)) and seen["sampled"] and seen)
     assert (found["accepted"], found["sampled"], found["stored"]) == (40, 30, 10)
+
+
+def test_a_span_that_its_sender_sampled_stands_for_as_many_without_any_rule_of_ours(
+    stack: Stack, tenant: Tenant
+) -> None:
+    request = trace_request()
+    for each in request.resource_spans[0].scope_spans[0].spans:
+        each.trace_state = "ot=th:c"
+    send(stack, tenant, "traces", request)
+    rows = stack.query("SELECT adjusted_count FROM spans WHERE project_id = %(project)s", project=tenant.id)
+    assert {count for (count,) in rows} == {4.0}
 
 
 @pytest.fixture

@@ -217,6 +217,28 @@ def test_an_insert_from_before_the_spooled_request_came_is_left_alone(committer,
     assert stored(project_id) == (5, 0, 5)
 
 
+@pytest.fixture(params=["a_view_before_ours", "zz_view_behind_ours"])
+def refusing_view(own_store, request) -> Iterator[str]:
+    """A view of the spans that refuses those of 77 ns for good."""
+    client.execute_unscoped("CREATE TABLE IF NOT EXISTS nowhere (n UInt8) ENGINE = Null", tag="tests.view")
+    refused = "SELECT throwIf(duration_ns = 77) AS n FROM spans"
+    client.execute_unscoped(f"CREATE MATERIALIZED VIEW {request.param} TO nowhere AS {refused}", tag="tests.view")
+    yield request.param
+    client.execute_unscoped(f"DROP VIEW {request.param}", tag="tests.view")
+
+
+@pytest.mark.usefixtures("refusing_view")
+def test_what_one_view_refuses_reaches_the_table_and_every_other_view_once(writer, committer, project_id):
+    """The engine stores the rows before it asks the views, and asks no further view after one that refuses."""
+    good, refused = a_batch(project_id, spans=3), a_batch(project_id, spans=2)
+    refused.decoded.columns["duration_ns"] = [77, 77]
+    assert writer.commit([good, refused]) == [Outcome.STORED, Outcome.STORED]
+    assert stored(project_id) == (5, 5, 5)
+    committer().store([good, refused])
+    committer().store([refused], begun_us=0)
+    assert stored(project_id) == (5, 5, 5)
+
+
 def test_a_half_done_insert_whose_spans_came_again_meanwhile_is_not_doubled(committer, project_id):
     batch = a_batch(project_id, spans=5)
     committer().store([batch, a_batch(project_id, spans=3)])

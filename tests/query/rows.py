@@ -9,7 +9,8 @@ from heliograph.query.filters import SpanFilter, TimeRange, to_ns
 
 SECOND = 10**9
 # Whole minutes, so that a 1-minute rollup and the raw rows speak of the same time.
-START = (datetime.now(UTC) - timedelta(hours=3)).replace(second=0, microsecond=0)
+# On the hour, so that a step of an hour is one step whenever the tests run.
+START = (datetime.now(UTC) - timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
 HOUR = TimeRange(START, START + timedelta(hours=1))
 _numbers = itertools.count(1)
 

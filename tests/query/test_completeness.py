@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from heliograph.clickhouse import client
-from heliograph.query.completeness import Place, settled, states
+from heliograph.query.completeness import Place, ready, settled, states
 from tests.query.rows import new_trace_id, plain, span, store_rows, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -101,6 +101,16 @@ def test_a_removed_trace_says_why_and_another_projects_trace_is_not_known(projec
     store_rows(project_id, "trace_states", [mark | {"start_time": datetime.now(UTC), "retention_days": 90}])
     assert state_of(project_id, trace_id) == ("removed", "no rule wanted it")
     assert states(project_id + 1, [trace_id]) == {}
+
+
+def test_a_job_that_asks_for_complete_traces_only_waits_for_those_that_run(project_id: int, settings: Settings) -> None:
+    whole, running, from_before = new_trace_id(), new_trace_id(), new_trace_id()
+    store(project_id, whole, {"span_id": ROOT})
+    store(project_id, running, entry(OTHER, ROOT))
+    assert ready(project_id, [whole, running, from_before]) == {whole, from_before}, "older traces have no state"
+    settings.TRACE_GIVE_UP_SECONDS = 1
+    assert ready(project_id, [whole, running]) == {whole, running}
+    assert ready(project_id, []) == set()
 
 
 def test_settled_traces_are_met_in_the_order_of_their_last_arrival_and_again_after_more_came(project_id: int) -> None:

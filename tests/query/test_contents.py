@@ -9,7 +9,7 @@ from collectors.contents import Splitter
 from heliograph.clickhouse import client
 from heliograph.query import evaluation, spans
 from heliograph.query.evaluation import Watermark
-from tests.query.rows import HOUR, llm, new_trace_id, spans_in_hour, store_spans
+from tests.query.rows import llm, new_trace_id, spans_in_hour, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
 FILLER = "and so on, and on " * 100
@@ -64,5 +64,3 @@ def test_evaluators_read_whole_texts(project_id: int) -> None:
     store_call(project_id, question, answer, document)
     (span,) = evaluation.spans_to_evaluate(project_id, Watermark(0), datetime.now(UTC) + timedelta(minutes=1))
     assert (span.question, span.answer, span.documents[0].content) == (question, answer, document)
-    for side, text in (("input", question), ("output", answer)):
-        assert [sample.text for sample in evaluation.texts(project_id, HOUR, side)] == [text]

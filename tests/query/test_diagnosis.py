@@ -88,7 +88,7 @@ def test_slow_tokens_beside_a_full_cache_are_memory_pressure(world: World) -> No
     world.engine, world.preempted_per_second = {"kv_cache_usage_perc": 0.97}, 0.2
     found = judged(world, **SLOW)
     assert causes(found) == ["memory"]
-    assert "the KV cache was 97% full and" in said(found)
+    assert "the KV cache was 97 % full and" in said(found)
     assert "requests were preempted" in said(found)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.query import evaluation
-from heliograph.query.evaluation import EvaluationSpan, Watermark, paired_scores, spans_to_evaluate, texts
+from heliograph.query.evaluation import EvaluationSpan, Watermark, paired_scores, spans_to_evaluate
 from heliograph.query.filters import InvalidFilterError
 from heliograph.query.messages import parse_documents, parse_messages, text_of
 from heliograph.query.scores import Score, write_scores
@@ -77,21 +77,6 @@ def test_a_call_s_own_documents_go_first(project_id: int) -> None:
     )
     [found] = spans_to_evaluate(project_id, START, later())
     assert [each.content for each in found.documents] == ["its own"]
-
-
-@pytest.mark.usefixtures("store")
-def test_a_sample_of_texts_is_the_same_when_drawn_again(project_id: int) -> None:
-    rows = [
-        llm(new_trace_id(), second, input=said("user", f"question {second}"), input_preview="q", service="support")
-        for second in range(50)
-    ]
-    store_spans(project_id, *rows, llm(new_trace_id(), 1, input="else", input_preview="e"))
-    first = texts(project_id, HOUR, "input", service="support", limit=10)
-    assert len(first) == 10
-    assert first == texts(project_id, HOUR, "input", service="support", limit=10)
-    assert {each.text for each in first} <= {f"question {second}" for second in range(50)}
-    assert texts(project_id, HOUR, "output") == []
-    assert len(texts(project_id, HOUR, "input")) == 51
 
 
 @pytest.mark.usefixtures("store")

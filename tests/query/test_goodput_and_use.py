@@ -1,6 +1,7 @@
 """Goodput against a service level, the calculator over the API, and what engines use of their GPUs."""
 
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -129,36 +130,39 @@ def test_numbers_that_cannot_be_meant_are_refused(bad: dict[str, Any]) -> None:
         estimate(Asked(model="Llama-3.1-8B", **bad))
 
 
-def engine(project_id: int, out_tok_s: float, *, host: str = "node-1", instance: str = "1") -> None:
-    """Two scrapes a minute apart of a vLLM that serves an 8B with 32 requests running."""
-    resource = {"service.name": "vllm", "service.instance.id": instance}
+def engine(project_id: int, out_tok_s: float, *, host: str = "node-1", instance: str = "1", **said: str) -> None:
+    """Two scrapes, 50 minutes apart, of a vLLM that serves an 8B with 32 requests running."""
+    resource = {"service.name": "vllm", "service.instance.id": instance} | said
     labels = {"model_name": "meta-llama/Llama-3.1-8B-Instruct"}
+    first = zlib.crc32(instance.encode())  # series of their own
     common = {"service": "vllm", "host": host, "resource": resource, "attributes": labels}
     rows = []
     for seconds, factor in ((0, 0.0), (3_000, 3_000.0)):
         for series, (metric, rate) in enumerate(
             (("generation_tokens_total", out_tok_s), ("prompt_tokens_total", 100.0))
         ):
-            counter = {"type": "sum", "temporality": "cumulative", "is_monotonic": True, "series": 10 + series}
+            counter = {"type": "sum", "temporality": "cumulative", "is_monotonic": True, "series": first + series}
             rows.append(point(f"vllm:{metric}", 10 + seconds, rate * factor, **common, **counter))
-        rows.append(point("vllm:num_requests_running", 10 + seconds, 32.0, series=20, **common))
+        rows.append(point("vllm:num_requests_running", 10 + seconds, 32.0, series=first + 2, **common))
     store_rows(project_id, "metric_points", rows)
 
 
-def gpus(project_id: int, *names: str, host: str = "node-1") -> None:
+def gpus(project_id: int, *names: str, host: str = "node-1", first: int = 0, pid: int = 100, **fields: Any) -> None:
+    """A process that holds one or more GPUs, from number `first` on, all hour unless told otherwise."""
+    times = {"first_seen": at(fields.pop("since", 0)), "last_seen": at(fields.pop("until", 3_500))}
+    said = {"process.pid": str(pid), "process.executable.name": "python3"} | fields
     rows = [
         {
             "host": host,
             "gpu_uuid": f"GPU-{number}",
-            "series": number,
+            "series": pid * 100 + number,
             "week": START,
-            "first_seen": at(0),
-            "last_seen": at(3_500),
-            "attributes": {},
+            **times,
+            "attributes": said,
             "gpu_name": name,
             "retention_days": 90,
         }
-        for number, name in enumerate(names)
+        for number, name in enumerate(names, first)
     ]
     store_rows(project_id, "gpu_processes", rows)
 
@@ -167,7 +171,7 @@ def test_an_engines_use_of_its_gpu_comes_from_its_counters(project_id: int) -> N
     engine(project_id, 2_400)
     gpus(project_id, "NVIDIA H100 80GB HBM3")
     [use] = engine_use.of_engines(project_id, HOUR)
-    assert (use.gpu, use.gpus, use.reason) == ("H100 SXM", 1, "")
+    assert (use.gpu, use.gpus, use.strength, use.reason) == ("H100 SXM", 1, "host", "")
     assert use.tokens_per_s == pytest.approx(2_400)
     assert use.mfu_at_most == pytest.approx(2 * 8.03e9 * 2_500 / 989e12, rel=1e-3)
     # 75 steps a second of 16.06 GB; the cache is left out.
@@ -180,9 +184,94 @@ def test_use_is_not_guessed_where_gpus_cannot_be_told_apart(project_id: int) -> 
     gpus(project_id, "NVIDIA H100 80GB HBM3", "NVIDIA L4")
     assert "several models" in engine_use.of_engines(project_id, HOUR)[0].reason
     engine(project_id, 2_400, instance="2")
-    assert {"2 engines report from node-1: whose GPUs are whose is not known"} == {
+    assert {"2 engines report from node-1; neither process nor address tells whose GPUs are whose"} == {
         use.reason for use in engine_use.of_engines(project_id, HOUR)
     }
+
+
+H100 = "NVIDIA H100 80GB HBM3"
+
+
+def at_port(port: int, address: str = "10.0.0.5") -> dict[str, Any]:
+    return {"gpu.process.listen": f"0.0.0.0:{port}", "gpu.process.addresses": address}
+
+
+def uses(project_id: int) -> dict[str, engine_use.EngineUse]:
+    return {use.instance.instance: use for use in engine_use.of_engines(project_id, HOUR)}
+
+
+def mfu(out_tok_s: float, count: int) -> Any:
+    return pytest.approx(2 * 8.03e9 * (out_tok_s + 100) / (989e12 * count), rel=1e-3)
+
+
+def test_two_engines_of_a_host_have_each_its_own_figure_by_where_they_listen(project_id: int) -> None:
+    engine(project_id, 2_400, instance="10.0.0.5:8000")
+    engine(project_id, 600, instance="10.0.0.5:8001")
+    gpus(project_id, H100, pid=100, **at_port(8000))
+    gpus(project_id, H100, H100, first=1, pid=200, **at_port(8001))
+    found = uses(project_id)
+    one, two = found["10.0.0.5:8000"], found["10.0.0.5:8001"]
+    assert [(use.gpus, use.gpus_shared, use.strength, use.reason) for use in (one, two)] == [
+        (1, 0, "socket", ""),
+        (2, 0, "socket", ""),
+    ]
+    assert (one.mfu_at_most, two.mfu_at_most) == (mfu(2_400, 1), mfu(600, 2))
+    assert "10.0.0.5:8001" in two.gpus_how
+
+
+def test_two_engines_of_one_gpu_have_each_their_own_share_of_it(project_id: int) -> None:
+    engine(project_id, 2_400, instance="10.0.0.5:8000")
+    engine(project_id, 600, instance="10.0.0.5:8001")
+    gpus(project_id, H100, pid=100, **at_port(8000))
+    gpus(project_id, H100, pid=200, **at_port(8001))
+    found = uses(project_id)
+    for address, rate in (("10.0.0.5:8000", 2_400), ("10.0.0.5:8001", 600)):
+        use = found[address]
+        assert (use.gpus, use.gpus_shared, use.mfu_at_most) == (1, 1, mfu(rate, 1))
+
+
+def test_an_engine_that_says_its_process_or_pod_is_joined_by_it(project_id: int) -> None:
+    engine(project_id, 2_400, instance="a", **{"process.pid": "100"})
+    engine(project_id, 600, instance="b", host="", **{"k8s.pod.uid": "pod-2"})
+    # The process that is named started those that hold the GPUs.
+    below: dict[str, Any] = {"gpu.process.parent_pids": "100,1"}
+    for number, worker in enumerate((101, 102)):
+        gpus(project_id, H100, first=number, pid=worker, **below)
+    pod: dict[str, Any] = {"k8s.pod.uid": "pod-2"}
+    gpus(project_id, H100, first=2, pid=300, **pod)
+    found = uses(project_id)
+    assert (found["a"].gpus, found["a"].strength) == (2, "pid")
+    assert (found["b"].gpus, found["b"].strength) == (1, "container")
+
+
+def test_an_engine_that_nothing_tells_apart_has_no_figure_though_its_neighbour_has(project_id: int) -> None:
+    engine(project_id, 2_400, instance="10.0.0.5:8000")
+    engine(project_id, 600, instance="llm")
+    gpus(project_id, H100, pid=100, **at_port(8000))
+    gpus(project_id, H100, first=1, pid=200)
+    found = uses(project_id)
+    assert found["10.0.0.5:8000"].mfu_at_most is not None
+    assert (found["llm"].mfu_at_most, found["llm"].gpus) == (None, 0)
+    assert "2 engines report" in found["llm"].reason
+
+
+def test_a_program_beside_the_only_engine_of_a_host_makes_its_gpus_unknown(project_id: int) -> None:
+    engine(project_id, 2_400)
+    gpus(project_id, H100, pid=100)
+    gpus(project_id, H100, first=1, pid=200)
+    [use] = engine_use.of_engines(project_id, HOUR)
+    assert use.mfu_at_most is None
+    assert use.reason.startswith("2 programs hold GPUs of node-1")
+
+
+@pytest.mark.parametrize(("second", "known"), [(0, True), (1, False)])
+def test_a_restarted_engine_keeps_its_figure_where_it_keeps_its_gpu(project_id: int, second: int, known: bool) -> None:
+    engine(project_id, 2_400, instance="10.0.0.5:8000")
+    gpus(project_id, H100, pid=100, until=1_500, **at_port(8000))
+    gpus(project_id, H100, first=second, pid=200, since=1_700, **at_port(8000))
+    [use] = engine_use.of_engines(project_id, HOUR)
+    assert (use.mfu_at_most is not None, use.gpus_shared) == (known, 0)
+    assert ("changed" in use.reason) is not known
 
 
 def test_an_impossible_rate_of_an_engine_is_an_error_in_the_data(project_id: int) -> None:

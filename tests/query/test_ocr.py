@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from heliograph.accounts.models import ApiKey, Membership, Project, User
+from heliograph.clickhouse import client
 from heliograph.query.filters import InvalidFilterError
 from heliograph.query.ocr import Cell, grid
 from tests.query.rows import HOUR, llm, new_trace_id, span, store_rows, store_spans
@@ -100,6 +101,35 @@ def test_another_model_than_asked_for_is_counted(project_id: int) -> None:
     assert (cell.engine, cell.renamed) == ("gemini-2.5-flash", 1)
 
 
+def test_every_way_of_saying_that_a_page_was_read_counts_once_as_a_plain_count_over_the_spans_says(
+    project_id: int,
+) -> None:
+    no_image = '[{"role":"user","parts":[{"type":"text","content":"which modality?"}]}]'
+    rows = [
+        llm(new_trace_id(), 1, input=IMAGE),
+        llm(new_trace_id(), 2, input=TWO, attributes={"ocr.engine": "qwen-vl"}),
+        llm(new_trace_id(), 3, input=IMAGE, attributes={"ocr.engine": ""}),
+        llm(new_trace_id(), 4, input=no_image),
+        llm(new_trace_id(), 5, input=no_image, attributes={"ocr.pages": "3"}),
+        llm(new_trace_id(), 6, input=IMAGE, attributes={"ocr.pages": "0"}),
+        llm(new_trace_id(), 7, input=IMAGE, usage_counted=False),
+        span(new_trace_id(), 8, kind="tool", input=IMAGE),
+        span(new_trace_id(), 9, kind="tool", attributes={"ocr.engine": "tesseract"}),
+    ]
+    store_spans(project_id, *rows)
+    raw = """
+        SELECT count() AS readings, sum(pages) AS pages FROM (
+            SELECT coalesce(toUInt32OrNull(attributes['ocr.pages']),
+                toUInt32(countMatches(input, '"modality"\\s*:\\s*"image"'))) AS pages
+            FROM spans WHERE project_id = %(project)s
+                AND (attributes['ocr.engine'] != '' OR (kind = 'llm' AND usage_counted AND pages > 0))
+        )"""
+    [counted] = client.execute_unscoped(raw, {"project": project_id})
+    assert counted == {"readings": 5, "pages": 7}
+    totals = grid(project_id, HOUR).totals
+    assert {"readings": sum(one.readings for one in totals), "pages": sum(one.pages for one in totals)} == counted
+
+
 def test_a_bound_that_is_no_error_rate_is_refused(project_id: int) -> None:
     with pytest.raises(InvalidFilterError):
         grid(project_id, HOUR, max_cer=-1)
@@ -114,8 +144,8 @@ def test_the_api_and_the_page_show_the_grid(project: Project, settings: Any) -> 
     store_spans(project.pk, row)
     store_rows(project.pk, "scores", scores)
     hour = {"start": HOUR.start.isoformat(), "end": HOUR.end.isoformat()}
-    client = Client(headers={"x-api-key": ApiKey.issue(project, "test")[1]})
-    body = json.loads(client.get("/api/v1/ocr/grid", hour).content)
+    sender = Client(headers={"x-api-key": ApiKey.issue(project, "test")[1]})
+    body = json.loads(sender.get("/api/v1/ocr/grid", hour).content)
     assert body["cells"][0]["mean_cer"] == pytest.approx(0.04)
     reader = Client()
     user = User.objects.create(username="reader")

@@ -1,6 +1,7 @@
 """The overview's numbers and the facets, from the rollup, against plain SQL over the raw spans."""
 
 import random
+from dataclasses import asdict
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ import pytest
 
 from heliograph.query.facets import facets
 from heliograph.query.filters import InvalidFilterError, RollupFilter, TimeRange
-from heliograph.query.overview import breakdown, series, step_for, summary
+from heliograph.query.overview import Dimension, Measures, breakdown, glance, series, step_for, summary
 from tests.query.rows import HOUR, START, llm, new_trace_id, plain, span, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -121,6 +122,53 @@ def test_a_breakdown_counts_each_value_as_the_raw_spans_do(traffic: int, by: str
     found = breakdown(traffic, RollupFilter(range=HOUR), by)
     assert {group.value: group.measures.requests for group in found} == {row["value"]: row["n"] for row in raw}
     assert [group.measures.requests for group in found] == sorted((row["n"] for row in raw), reverse=True)
+
+
+EVERY: tuple[Dimension, ...] = (
+    "service",
+    "environment",
+    "release",
+    "provider",
+    "model",
+    "adapter",
+    "kind",
+    "operation",
+)
+
+
+@pytest.mark.parametrize("narrowed", [{}, {"service": ("shop",)}, {"model": ("gpt-4o",)}, {"kind": ("llm",)}])
+def test_a_glance_says_what_the_summary_and_each_breakdown_say(
+    traffic: int, narrowed: dict[str, tuple[str, ...]]
+) -> None:
+    chosen = RollupFilter(range=HOUR, **narrowed)
+    seen = glance(traffic, chosen, EVERY)
+    assert _counts(seen.summary.current) == _counts(summary(traffic, chosen).current)
+    assert seen.summary.previous == summary(traffic, chosen).previous
+    for by in EVERY:
+        expected = breakdown(traffic, chosen, by)
+        assert [(group.value, _counts(group.measures)) for group in seen.groups[by]] == [
+            (group.value, _counts(group.measures)) for group in expected
+        ]
+        for one, other in zip(seen.groups[by], expected, strict=True):
+            # Digests that were merged in another order differ by a little.
+            for quantile in ("latency_p50_ns", "latency_p95_ns", "ttft_p50_ns", "tpot_p50_ns"):
+                value = getattr(other.measures, quantile)
+                assert getattr(one.measures, quantile) == (value and pytest.approx(value, rel=0.1))
+
+
+def _counts(measures: Measures) -> dict[str, object]:
+    """What is counted and summed, without the estimated quantiles."""
+    return {name: value for name, value in asdict(measures).items() if not name.endswith("_ns")}
+
+
+def test_a_glance_of_nothing_counts_nothing_and_its_groups_are_cut_at_the_limit(project_id: int, traffic: int) -> None:
+    [first] = glance(traffic, RollupFilter(range=HOUR), ("service",), limit=1).groups["service"]
+    assert first == breakdown(traffic, RollupFilter(range=HOUR), "service", limit=1)[0]
+    empty = glance(traffic, RollupFilter(range=HOUR, service=("nobody",)), ("service", "model"))
+    assert (empty.summary.current.requests, empty.summary.current.latency_p50_ns) == (0, None)
+    assert empty.groups == {"service": [], "model": []}
+    with pytest.raises(InvalidFilterError):
+        glance(project_id, RollupFilter(range=HOUR), ("user_id; DROP TABLE spans",))  # type: ignore[arg-type]  # refused
 
 
 def test_a_breakdown_by_anything_else_is_refused(project_id: int) -> None:

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from heliograph.query import scores
+from heliograph.clickhouse import client
+from heliograph.query import reliability, scores
 from heliograph.query.filters import InvalidFilterError, TimeRange
 from heliograph.query.scores import Score, ScoreFilter, wilson_interval, write_scores
 from tests.query.rows import HOUR, START, at, llm, new_trace_id, plain, span, store_spans
@@ -51,7 +52,9 @@ def test_a_verdict_keeps_its_place_where_the_span_comes_later(project_id: int) -
 def test_statistics_are_those_of_the_values(project_id: int) -> None:
     chance = random.Random(3)
     values = [chance.random() for _ in range(200)]
-    written = [score(value=value) for value in values] + [score(value=None, label="no context") for _ in range(5)]
+    written = [score(value=value) for value in values] + [
+        score(value=None, label="no context", source="evaluator") for _ in range(5)
+    ]
     write_scores(project_id, written, 90)
     found = scores.total(project_id, GROUNDEDNESS, bound=0.3)
     below = sum(value < 0.3 for value in values)
@@ -104,8 +107,43 @@ def test_a_distribution_counts_every_value_once(project_id: int) -> None:
 
 
 def test_one_value_alone_is_one_bin(project_id: int) -> None:
-    write_scores(project_id, [score(value=0.5), score(value=0.5)], 90)
+    write_scores(project_id, [score(value=4), score(value=4)], 90)
     assert [each.count for each in scores.distribution(project_id, GROUNDEDNESS)] == [2]
+
+
+def test_reliability_is_what_people_say_of_what_an_evaluator_says(project_id: int) -> None:
+    chance = random.Random(5)
+    written, pairs = [], []
+    for number in range(60):
+        said, good = chance.random(), chance.random() < 0.6
+        judged = {"trace_id": new_trace_id(), "span_id": f"{number:016x}"}
+        written += [
+            score(value=said, source="evaluator", score_id="judge", **judged),
+            score(value=float(good), source="human", score_id="alice", **judged),
+        ]
+        pairs.append((said, good))
+    # Neither a label alone nor a verdict alone, nor another score's, says anything of the two.
+    written += [score(value=1.0, source="human"), score(value=0.1, source="evaluator")]
+    written += [
+        score(value=1.0, source="human", name="other", trace_id=written[0].trace_id, span_id=written[0].span_id)
+    ]
+    write_scores(project_id, written, 90)
+    found = reliability.reliability(project_id, GROUNDEDNESS, bins=5)
+    by_bin = {low: [(said, good) for said, good in pairs if low <= said * 5 < low + 1] for low in range(5)}
+    assert [(each.low, each.labelled, each.said, each.good, each.good_low, each.good_high) for each in found] == [
+        (
+            low / 5,
+            len(those),
+            pytest.approx(statistics.fmean(said for said, _ in those)),
+            sum(good for _, good in those) / len(those),
+            *wilson_interval(sum(good for _, good in those), len(those)),
+        )
+        for low, those in by_bin.items()
+        if those
+    ]
+    gaps = [abs(sum(said for said, _ in those) - sum(good for _, good in those)) for those in by_bin.values()]
+    assert reliability.calibration_error(found) == pytest.approx(sum(gaps) / 60)
+    assert reliability.calibration_error([]) is None
 
 
 def test_the_worst_come_first_with_what_was_said(project_id: int) -> None:
@@ -136,6 +174,30 @@ def test_names_say_how_many_could_be_judged(project_id: int) -> None:
         ("groundedness", 1, 1),
         ("helpfulness", 1, 0),
     ]
+
+
+def test_a_label_alone_is_a_verdict_and_no_missing_one(project_id: int) -> None:
+    tone = [score(value=None, name="tone", label=label, source="human") for label in ("rude", "kind", "rude")]
+    own = score(value=None, name="tone", label="kind", source="evaluator", kind="label")
+    failed = score(value=None, name="tone", label="too long", source="evaluator")
+    given_up = score(value=None, name="tone", label="too long", kind="unscored")
+    write_scores(project_id, [*tone, own, failed, given_up, score(name="tone", label="neutral")], 90)
+    (found,) = scores.names(project_id, HOUR)
+    assert (found.scored, found.labelled, found.unscored) == (1, 4, 2)
+    assert [(each.label, each.scores) for each in scores.labels(project_id, HOUR)] == [("kind", 2), ("rude", 2)]
+    stats = {group.value: group.stats for group in scores.by_group(project_id, ScoreFilter(range=HOUR), "label")}
+    assert (stats["rude"].labelled, stats["rude"].mean, stats["too long"].unscored) == (2, None, 2)
+    assert scores.labels(project_id + 1, HOUR) == []
+
+
+def test_a_label_from_before_labels_were_kept_apart_is_told_by_who_gave_it(project_id: int) -> None:
+    written = score(value=None, name="tone", label="rude", source="human")
+    row = {name: [getattr(written, name)] for name in ("score_id", "trace_id", "name", "value", "label", "source")}
+    store = {**row, "time": [written.time_ns], "project_id": [project_id], "retention_days": [90]}
+    client.insert("scores", store)
+    client.insert("scores", {**store, "source": ["evaluator"], "trace_id": [new_trace_id()]})
+    (found,) = scores.names(project_id, HOUR)
+    assert (found.labelled, found.unscored) == (1, 1)
 
 
 def test_scores_of_a_list_of_traces_come_by_trace(project_id: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from heliograph.query import adapter_cost, adapters, engine_use, goodput, ocr, residency, training
+from heliograph.query import adapter_cost, adapters, engine_gpus, engine_use, goodput, ocr, residency, serving, training
 from heliograph.query.filters import RollupFilter
 from tests.query.rows import HOUR, llm, new_trace_id, spans_in_hour, store_spans
 from tests.query.test_adapters import shared_out
@@ -17,11 +17,12 @@ __all__ = ["shared_out"]
 
 pytestmark = pytest.mark.usefixtures("store")
 ROLLUP = RollupFilter(range=HOUR)
-MODULES = (adapter_cost, adapters, engine_use, goodput, ocr, residency, training)
+MODULES = (adapter_cost, adapters, engine_gpus, engine_use, goodput, ocr, residency, training)
 QUESTIONS: dict[Callable[..., object], Callable[[int], object]] = {
     adapter_cost.cost_by_active_adapters: lambda it: adapter_cost.cost_by_active_adapters(it, HOUR).steps,
     adapters.by_adapter: lambda it: adapters.by_adapter(it, ROLLUP),
     adapters.over_time: lambda it: adapters.over_time(it, ROLLUP),
+    engine_gpus.of_engines: lambda it: engine_gpus.of_engines(it, HOUR, serving.canonical(it, HOUR)),
     engine_use.of_engines: lambda it: engine_use.of_engines(it, HOUR),
     goodput.goodput: lambda it: goodput.goodput(it, spans_in_hour(), goodput.Slo()).requests,
     goodput.over_time: lambda it: goodput.over_time(it, spans_in_hour(), goodput.Slo()),

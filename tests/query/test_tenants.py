@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 
@@ -9,14 +10,22 @@ import pytest
 
 from heliograph.clickhouse import client
 from heliograph.query import (
+    annotated,
     attribute_keys,
+    boards,
+    comparison,
     completeness,
+    completion,
+    drift_samples,
     evaluation,
     facets,
     gpu,
     ledger,
+    live,
     metrics,
+    online,
     overview,
+    reliability,
     scores,
     serving,
     spans,
@@ -25,20 +34,29 @@ from heliograph.query import (
 )
 from heliograph.query.filters import RollupFilter, ScoreBound, TimeRange
 from heliograph.query.scores import Score, ScoreFilter
+from tests.conftest import new_project_id
 from tests.query.rows import HOUR, at, llm, new_trace_id, point, span, spans_in_hour, store_rows, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
 
 Ask = Callable[[int, str, str], object]
 MODULES = (
+    annotated,
     attribute_keys,
+    boards,
     completeness,
+    completion,
+    comparison,
+    drift_samples,
     evaluation,
     facets,
     gpu,
     ledger,
+    live,
     metrics,
+    online,
     overview,
+    reliability,
     scores,
     serving,
     spans,
@@ -48,20 +66,50 @@ MODULES = (
 QUESTIONS: dict[Callable[..., object], Ask] = {
     attribute_keys.recent_keys: lambda project, *_: attribute_keys.recent_keys(project, HOUR).keys,
     attribute_keys.examples: lambda project, *_: attribute_keys.examples(project, HOUR, ["acme.key"]),
+    boards.answers: lambda project, *_: (
+        boards.answers(project, [boards.Panel(title="", measure="requests", by=("service",))], HOUR)[0].lines
+    ),
+    completion.suggest: lambda project, *_: completion.suggest(project, "host:n", 6, HOUR),
+    live.arrived: lambda project, *_: live.arrived(project, spans_in_hour(), 1).traces,
+    annotated.candidates: lambda project, *_: annotated.candidates(project, spans_in_hour(), score="g"),
+    annotated.previews: lambda project, *ids: annotated.previews(project, [(*ids, at(2))]),
+    annotated.verdicts: lambda project, *ids: annotated.verdicts(project, "g", [(*ids, at(2))]),
+    comparison.side_sums: lambda project, *_: (
+        comparison.side_sums(project, spans_in_hour(), ["latency"], [], buckets=8)["latency"].n
+    ),
+    comparison.worst: lambda project, *_: comparison.worst(project, spans_in_hour(), "latency", higher_is_better=False),
+    comparison.side_values: lambda project, *_: comparison.side_values(
+        project, spans_in_hour(), "latency", buckets=8, limit=10
+    )[0],
+    comparison.of_traces: lambda project, trace_id, _: comparison.of_traces(project, [trace_id], "ttft"),
+    drift_samples.sample: lambda project, *_: drift_samples.sample(project, spans_in_hour()),
+    drift_samples.texts: lambda project, trace_id, span_id: drift_samples.texts(
+        project, HOUR, [(trace_id, span_id)], "input"
+    ),
+    drift_samples.score_values: lambda project, *_: drift_samples.score_values(project, spans_in_hour(), "g"),
     completeness.states: lambda project, trace_id, _: completeness.states(project, [trace_id]),
     completeness.settled: lambda project, *_: (
         completeness.settled(project, completeness.Place(0), datetime.now(UTC) + timedelta(minutes=1)).traces
     ),
+    # What another project has removed is not known, and nobody waits for it.
+    completeness.ready: lambda project, *_: {_REMOVED} - completeness.ready(project, [_REMOVED]),
     completeness.removed: lambda project, *_: completeness.removed(project, [_REMOVED]),
     trace_facts.facts: lambda project, trace_id, _: trace_facts.facts(project, [trace_id], ["g"]),
+    trace_facts.origins: lambda project, trace_id, _: trace_facts.origins(
+        project, [trace_facts.Facts(trace_id, "", "", 0, 0.0, 0.0, _SUMMARIES[trace_id].minutes, {})]
+    ),
     trace_facts.recent_traces: lambda project, *_: trace_facts.recent_traces(project, HOUR, 10),
     evaluation.spans_to_evaluate: lambda project, *_: evaluation.spans_to_evaluate(
         project, evaluation.Watermark(0), datetime.now(UTC) + timedelta(minutes=1)
     ),
-    evaluation.spans_of_traces: lambda project, trace_id, _: evaluation.spans_of_traces(
-        project, [trace_id], "another", "1"
+    online.newest: lambda project, *_: online.newest(project, spans_in_hour(), 1.0, 0, evaluation.Watermark(2**62)),
+    online.of_traces: lambda project, trace_id, _: online.of_traces(
+        project, [trace_id], spans_in_hour(), 1.0, "another"
     ),
-    evaluation.texts: lambda project, *_: evaluation.texts(project, HOUR, "input"),
+    online.by_id: lambda project, trace_id, span_id: online.by_id(project, [(trace_id, span_id)]),
+    online.last_arrival: lambda project, *_: online.last_arrival(project, 0, 2**62),
+    online.waiting: lambda project, *_: online.waiting(project, spans_in_hour(), 1.0, [(0, 2**62)]).spans,
+    online.matching: lambda project, *_: online.matching(project, spans_in_hour(), 1.0).examples,
     evaluation.paired_scores: lambda project, *_: (
         found := evaluation.paired_scores(project, HOUR, "g", "shop", "1", "2"),
         (*found.pairs, *found.baseline, *found.candidate),
@@ -83,10 +131,14 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
     ledger.uses: lambda project, *_: ledger.uses(project),
     ledger.usage: lambda project, *_: ledger.usage(project, _AROUND_NOW.start, _AROUND_NOW.start),
     overview.summary: lambda project, *_: overview.summary(project, RollupFilter(range=HOUR)).current.requests,
+    overview.totals: lambda project, *_: overview.totals(project, RollupFilter(range=HOUR)).requests,
     overview.series: lambda project, *_: sum(
         each.measures.requests for each in overview.series(project, RollupFilter(range=HOUR))
     ),
+    overview.glance: lambda project, *_: overview.glance(project, RollupFilter(range=HOUR), ("model",)).groups["model"],
     overview.breakdown: lambda project, *_: overview.breakdown(project, RollupFilter(range=HOUR), "service"),
+    scores.labels: lambda project, *_: scores.labels(project, HOUR),
+    scores.judged: lambda project, trace_id, span_id: scores.judged(project, "g", [(trace_id, span_id)]),
     scores.names: lambda project, *_: scores.names(project, HOUR),
     scores.of_trace: lambda project, trace_id, _: scores.of_trace(project, trace_id),
     scores.of_traces: lambda project, trace_id, _: scores.of_traces(project, [trace_id], HOUR),
@@ -95,6 +147,7 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
     scores.by_group: lambda project, *_: scores.by_group(project, _GROUNDED, "service"),
     scores.total: lambda project, *_: scores.total(project, _GROUNDED).scored,
     scores.distribution: lambda project, *_: scores.distribution(project, _GROUNDED),
+    reliability.reliability: lambda project, *_: reliability.reliability(project, _GROUNDED),
     scores.worst: lambda project, *_: scores.worst(project, _GROUNDED),
     serving.instances: lambda project, *_: serving.instances(project, HOUR),
     serving.canonical: lambda project, *_: serving.canonical(project, HOUR),
@@ -107,8 +160,9 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
     traces.get_trace: lambda project, trace_id, _: traces.get_trace(project, trace_id),
     traces.summaries: lambda project, trace_id, _: traces.summaries(project, [trace_id]),
 }
-# It stores and answers nothing; that it stores for its own project only has a test below.
-NO_QUESTION = {scores.write_scores}
+# One stores and answers nothing; that it stores for its own project only has a test below. The other completes the rows
+# that questions above have found.
+NO_QUESTION = {scores.write_scores, evaluation.evaluation_spans}
 # The ledger knows when things came in, not when they happened.
 _AROUND_NOW = TimeRange(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1))
 _GROUNDED = ScoreFilter(range=HOUR, name="g")
@@ -116,14 +170,15 @@ _REMOVED = "f" * 32
 _SUMMARIES: dict[str, traces.TraceRow] = {}
 
 
-@pytest.fixture
-def world(project_id: int) -> tuple[int, str, str]:
-    """A project with something of every kind: its id, and the ids of a trace and a span."""
+@pytest.fixture(scope="module")
+def world(store: str) -> tuple[int, str, str]:
+    """A project with something of every kind, for questions only: its id, and the ids of a trace and a span."""
+    project_id = new_project_id()
     trace_id = new_trace_id()
     call = llm(
         trace_id, 2, release="1", host="node", gpu_uuids=["GPU"], input="question", input_preview="q", output="answer"
     )
-    call["attributes"] = {"acme.key": "value"}
+    call |= {"attributes": {"acme.key": "value"}, "ttft_ns": 10**8}
     again = llm(new_trace_id(), 3, release="2", input="question", output="answer")
     store_spans(project_id, span(trace_id, 1), call, again)
     judged = [
@@ -134,11 +189,13 @@ def world(project_id: int) -> tuple[int, str, str]:
             time_ns=at(1),
             name="g",
             value=0.5,
-            source="api",
+            source="evaluator",
         )
         for row in (call, again)
     ]
-    scores.write_scores(project_id, judged, 90)
+    said = replace(judged[1], score_id="p", value=1.0, source="human")
+    tone = Score(score_id="t", session_id="s", time_ns=at(1), name="tone", value=None, label="rude", source="human")
+    scores.write_scores(project_id, [*judged, said, tone], 90)
     minute = datetime.now(UTC).replace(second=0, microsecond=0)
     counted = {"requests": 2, "bytes": 100, "accepted": 3, "rejected": 1, "kept_traces": 1}
     same = {"project_id": project_id, "key_id": 1, "signal": "traces", "minute": minute, "reason": ""}
@@ -173,7 +230,7 @@ def test_a_project_sees_its_own_and_another_sees_nothing(world: tuple[int, str, 
 
 def test_another_project_s_scores_pick_no_traces(world: tuple[int, str, str]) -> None:
     project_id, trace_id, _ = world
-    stranger = project_id + 2**31
+    stranger = new_project_id()
     store_spans(stranger, span(trace_id, 1))
     judged = spans_in_hour(scores=(ScoreBound("g", below=1),))
     assert [row.trace_id for row in traces.list_traces(project_id, judged).items] == [trace_id]
@@ -182,7 +239,7 @@ def test_another_project_s_scores_pick_no_traces(world: tuple[int, str, str]) ->
 
 def test_the_same_trace_id_in_two_projects_is_two_traces(world: tuple[int, str, str]) -> None:
     project_id, trace_id, span_id = world
-    stranger = project_id + 2**31
+    stranger = new_project_id()
     store_spans(stranger, span(trace_id, 1, name="of the stranger", span_id=span_id))
     assert traces.get_trace(stranger, trace_id).summary.span_count == 1
     assert spans.get_span(stranger, trace_id, span_id).name == "of the stranger"
@@ -191,7 +248,7 @@ def test_the_same_trace_id_in_two_projects_is_two_traces(world: tuple[int, str, 
 
 def test_a_score_on_another_project_s_span_takes_nothing_from_it(world: tuple[int, str, str]) -> None:
     project_id, trace_id, span_id = world
-    stranger = project_id + 2**31
+    stranger = new_project_id()
     mine = Score(score_id="s", trace_id=trace_id, span_id=span_id, time_ns=at(7), name="g", value=0.1, source="api")
     scores.write_scores(stranger, [mine], 90)
     [found] = scores.of_trace(stranger, trace_id)

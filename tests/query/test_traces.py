@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from heliograph.query import traces
+from heliograph.query import neighbours, traces
 from heliograph.query.filters import InvalidFilterError, ScoreBound, SpanFilter, TimeRange
 from heliograph.query.scores import Score, write_scores
 from heliograph.query.spans import get_span, list_spans
@@ -265,3 +265,24 @@ def test_a_trace_whose_root_says_nothing_shows_its_last_answer(project_id: int) 
     )
     row = traces.summaries(project_id, [trace_id])[trace_id]
     assert (row.input_preview, row.output_preview) == ("the task", "the answer")
+
+
+def test_a_trace_s_neighbours_are_those_of_its_list(project_id: int) -> None:
+    rows = []
+    for number in range(12):
+        trace_id = new_trace_id()
+        rows.append(span(trace_id, 100 * number, service="shop" if number % 3 else "other"))
+        if number in (2, 5):
+            # A trace that runs on stands where its latest entry does.
+            rows.append(span(trace_id, 100 * number + 250, service="shop"))
+    store_spans(project_id, *rows)
+    for chosen in (spans_in_hour(), spans_in_hour(service=("shop",))):
+        listed = [row.trace_id for row in list_traces(project_id, chosen).items]
+        for place, trace_id in enumerate(listed):
+            found = neighbours.of_trace(project_id, chosen, trace_id)
+            newer = listed[place - 1] if place else None
+            older = listed[place + 1] if place + 1 < len(listed) else None
+            assert found == neighbours.Neighbours(newer, older)
+    outside = next(row["trace_id"] for row in rows if row["service"] == "other")
+    assert neighbours.of_trace(project_id, spans_in_hour(service=("nobody",)), outside) is None
+    assert neighbours.of_trace(project_id + 2**31, spans_in_hour(), outside) is None

@@ -83,9 +83,9 @@ def test_a_power_cap_that_costs_clock_is_said_as_such():
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        (replace(CALM, kv_usage=0.94), "the KV cache was 94% full"),
+        (replace(CALM, kv_usage=0.94), "the KV cache was 94 % full"),
         (replace(CALM, preemptions=3.0), "3 requests were preempted"),
-        (replace(CALM, kv_usage=0.97, preemptions=3.0), "97% full and 3 requests were preempted"),
+        (replace(CALM, kv_usage=0.97, preemptions=3.0), "97 % full and 3 requests were preempted"),
     ],
 )
 def test_slow_tokens_under_memory_pressure_are_explained(engine, said):

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
     ROOT / "platform/heliograph/settings.py",
-    ROOT / "platform/heliograph/management/commands/start_processes.py",
+    ROOT / "platform/heliograph/management/commands/setup.py",
 ]
 
 
@@ -46,9 +46,22 @@ def test_an_open_door_is_warned_about(tmp_path: Path) -> None:
     assert "heliograph.W001" in result.stderr
 
 
+def test_a_bucket_for_old_weeks_that_a_server_never_asks_is_warned_about(tmp_path: Path) -> None:
+    # Empty: what other tests leave in the environment names a store.
+    bucket = {"HELIOGRAPH_COLD_BUCKET": "old-weeks", "HELIOGRAPH_CLICKHOUSE_URL": ""}
+    server = bucket | {"HELIOGRAPH_CLICKHOUSE_URL": "clickhouse://heliograph@ch.example.com/heliograph"}
+    assert "HELIOGRAPH_COLD_POLICY" in check(tmp_path, **server).stderr
+    for fine in (bucket, server | {"HELIOGRAPH_COLD_POLICY": "tiered"}):
+        assert "heliograph.W002" not in check(tmp_path, **fine).stderr
+
+
 def test_caps_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     result = check(tmp_path, HELIOGRAPH_MAX_BODY_BYTES="1000000", HELIOGRAPH_MAX_DECOMPRESSED_BYTES="5000")
     assert "heliograph.E003" in result.stderr
+
+
+def test_a_token_for_metrics_that_can_be_guessed_is_refused(tmp_path: Path) -> None:
+    assert "heliograph.E006" in check(tmp_path, HELIOGRAPH_METRICS_TOKEN="metrics").stderr
 
 
 def test_a_secret_can_come_from_a_mounted_file(tmp_path: Path) -> None:

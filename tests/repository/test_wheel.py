@@ -25,6 +25,7 @@ def test_the_wheel_holds_all_that_runs_and_nothing_of_the_tests(wheel: Path) -> 
     names = set(zipfile.ZipFile(wheel).namelist())
     for needed in (
         "heliograph/sdk/__init__.py",
+        "heliograph/package-lock.json",
         "heliograph/templates/base.html",
         "heliograph/static/css/app.css",
         "heliograph/clickhouse/schema/0001_spans.sql",

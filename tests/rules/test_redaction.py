@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heliograph.rules.blanking import redact_spans
 from heliograph.rules.finders import BUILT_IN, DEFAULT_KINDS, UnusableRuleError, built_in, expression
 from heliograph.rules.redaction import Action, ContentRule, KeyRule, Redactor
 from personal_data.pii import find_pii
 from personal_data.secrets import find_secrets
+from tests.collectors.build import decode_spans, span
 
 CARD = "4111 1111 1111 1111"
 ALL = built_in(tuple(BUILT_IN))
@@ -210,3 +212,26 @@ def test_the_quick_look_before_the_patterns_misses_nothing(text: str) -> None:
 )
 def test_hostile_repetitions_end(piece: str) -> None:
     built_in(DEFAULT_KINDS).find(piece * (100_000 // len(piece)))
+
+
+def test_what_was_asked_for_and_the_tools_are_blanked_too() -> None:
+    said = {
+        "gen_ai.request.stop_sequences": ["jane@example.org"],
+        "gen_ai.request.seed": 7,
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.tool.definitions": json.dumps([{"name": "mail", "description": "To jane@example.org"}]),
+    }
+    columns = decode_spans(span(said)).columns
+    assert columns["request"][0]["seed"] == "7"
+    assert redact_spans(columns, redactor(Action.MASK, KeyRule("no seeds", "gen_ai.request.seed", Action.DROP))) == 1
+    assert columns["request"][0] == {"temperature": "0.5", "stop_sequences": '["[redacted:email]"]'}
+    assert json.loads(columns["tools"][0]) == [{"name": "mail", "description": "To [redacted:email]"}]
+    assert "jane" not in repr(columns)
+
+
+def test_a_key_that_one_project_takes_is_still_understood_for_all() -> None:
+    said = {"gen_ai.request.top_k": 40}
+    first = decode_spans(span(said)).columns
+    redact_spans(first, redactor(Action.MASK, KeyRule("no top_k", "gen_ai.request.top_k", Action.DROP)))
+    again = decode_spans(span({**said, "another": "key"})).columns
+    assert again["request"][0] == {"top_k": "40"}

@@ -1,5 +1,6 @@
 """A server of pages on loopback that can be slow, huge, wrong or away."""
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -23,13 +24,15 @@ class Server:
         self.body = PAGE
         self.release = threading.Event()
         self.address = ""
+        # Without it a page answers 401.
+        self.wants = ""
 
     def url(self, path: str = "/metrics") -> str:
         return f"{self.address}{path}"
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     server = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -47,9 +50,13 @@ def serving() -> Iterator[Server]:
 
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
+    if tls is not None:
+        # The handshake belongs to the request's thread: one that fails must not end the server's loop.
+        httpd.socket = tls.wrap_socket(httpd.socket, server_side=True, do_handshake_on_connect=False)
+        httpd.handle_error = lambda *_: None  # type: ignore[method-assign]  # a refused handshake is no fault here
     thread = threading.Thread(target=httpd.serve_forever, args=(0.05,), daemon=True)
     thread.start()
-    server.address = f"http://127.0.0.1:{httpd.server_address[1]}"
+    server.address = f"http{'s' if tls else ''}://127.0.0.1:{httpd.server_address[1]}"
     try:
         yield server
     finally:
@@ -75,6 +82,10 @@ WRONG: dict[str, tuple[int, dict[str, str], bytes]] = {
 
 
 def answer(request: BaseHTTPRequestHandler, server: Server, path: str) -> None:
+    if server.wants and request.headers.get("authorization") != server.wants:
+        request.send_response(401)
+        request.end_headers()
+        return
     if path == "/slow":
         server.release.wait(30)
     if path in ("/trickle", "/huge"):

@@ -89,6 +89,8 @@ FORBIDDEN = [
     "::1",
     "::ffff:127.0.0.1",
     "::ffff:169.254.169.254",
+    "64:ff9b::a9fe:a9fe",  # 169.254.169.254 behind a NAT64 gateway
+    "2002:7f00:1::",  # 127.0.0.1 by 6to4
     "255.255.255.255",
     "ff02::1",
 ]
@@ -132,7 +134,7 @@ def target(number: int, url: str, interval_s: float = 0.1, timeout_s: float = 5)
     return Target(number, 1, url, interval_s, timeout_s, (("service.name", f"llm-{number}"),))
 
 
-async def until(ready: object, seconds: float = 20) -> None:
+async def until(ready: object, seconds: float = 90) -> None:
     async with asyncio.timeout(seconds):
         while not ready():  # type: ignore[operator]  # noqa: ASYNC110  # a plain condition, not an event
             await asyncio.sleep(0.01)  # polls a plain condition
@@ -192,6 +194,26 @@ async def test_what_the_pipeline_refuses_is_the_targets_error(pages: Server) -> 
     notes.refuses = "Its points were refused: over the limit."
     await running(notes, lambda: 1 in notes.outcomes)
     assert notes.outcomes[1].error == notes.refuses
+
+
+async def test_a_stop_waits_for_what_is_on_its_way_to_the_store(pages: Server) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    class Slow(Notes):
+        async def deliver(self, target: Target, request: object, now_ns: int) -> None:
+            begun.set()
+            # The store has the points; its answer comes only after the stop.
+            await asyncio.sleep(0.2)
+            ended.set()
+
+    stop = asyncio.Event()
+    notes = Slow(target(1, pages.url()))
+    task = asyncio.create_task(notes.scraper().run(stop))
+    await asyncio.wait_for(begun.wait(), 20)
+    stop.set()
+    await task
+    assert ended.is_set()
+    assert notes.outcomes[1].samples == 2
 
 
 def test_a_beat_keeps_its_phase_over_restarts() -> None:

@@ -6,13 +6,13 @@ As Anthropic does, it counts cached input beside `input_tokens`: 56 and 64 read 
 
 import itertools
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.stubs.openai_stub import ANSWER
+from tests.stubs.serving import serving
 
 ANSWERED_MODEL = "claude-sonnet-4-5-20250929"
 USAGE = {
@@ -97,12 +97,5 @@ def _events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @contextmanager
 def anthropic_stub() -> Iterator[str]:
     """Serve on a free loopback port; yields the base URL for a client."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
+    with serving(_Handler) as base:
+        yield base

@@ -13,12 +13,13 @@ import base64
 import itertools
 import json
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.stubs.serving import serving
 
 ANSWER = "Paris is the capital of France."
 TOOL_ARGUMENTS = '{"city": "Paris"}'
@@ -187,12 +188,5 @@ def _embeddings(request: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def openai_stub() -> Iterator[str]:
     """Serve on a free loopback port; yields the base URL for a client (`http://127.0.0.1:N/v1`)."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
+    with serving(_Handler) as base:
+        yield f"{base}/v1"

@@ -1,6 +1,8 @@
 """Tail sampling: kept traces are whole, removed ones are gone from the lists and in the sums, whatever is killed."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,11 +11,13 @@ from pytest_django import Settings
 
 from heliograph.accounts.models import Project
 from heliograph.clickhouse import client
+from heliograph.holds import asking
 from heliograph.query import completeness, ledger
 from heliograph.query.filters import TimeRange
 from heliograph.query.scores import Score, write_scores
 from heliograph.query.traces import get_trace, list_traces
 from heliograph.remap import rollups
+from heliograph.rules import pins
 from heliograph.rules.models import PinnedTrace, SamplingRule, TailSampler
 from heliograph.tail import removal, sampler, tasks
 from tests.query.rows import START, at, llm, new_trace_id, plain, span, spans_in_hour, store_spans
@@ -180,6 +184,69 @@ def test_a_pinned_trace_stays_and_traces_of_another_project_are_not_looked_at(pr
     assert set(stored(project)) == {pinned}
     assert set(stored(other)) == {theirs}
     assert not TailSampler.objects.filter(project=other).exists()
+
+
+def test_a_trace_that_is_pinned_after_it_was_decided_and_before_it_is_removed_stays(project: Project) -> None:
+    rule(project, "failed", "error")
+    begin(project)
+    spared, gone = store_trace(project), store_trace(project)
+    worker = TailSampler.objects.get(project=project)
+    minutes = [minute for trace in (spared, gone) for minute in get_trace(project.pk, trace).summary.minutes]
+    worker.pending = removal.plan(dict.fromkeys((spared, gone), removal.NOT_WANTED), {}, minutes, 90)
+    PinnedTrace.objects.create(project=project, trace_id=spared)
+    worker.save()
+    removal.carry_out(worker)
+    assert set(stored(project)) == {spared}
+    assert completeness.states(project.pk, [spared])[spared].kept_by == removal.PINNED
+
+
+def test_a_trace_under_legal_hold_stays_also_where_its_removal_was_decided_before(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "wake_worker", lambda: None)
+    rule(project, "failed", "error")
+    begin(project)
+    first, second, gone = (store_trace(project) for _ in range(3))
+    worker = TailSampler.objects.get(project=project)
+    minutes = [minute for trace in (first, gone) for minute in get_trace(project.pk, trace).summary.minutes]
+    worker.pending = removal.plan(dict.fromkeys((first, gone), removal.NOT_WANTED), {}, minutes, 90)
+    worker.save()
+    for trace_id in (first, second):
+        asking.place(project, "traces", trace_id, "Case 12", "olive")
+    removal.carry_out(worker)
+    assert set(stored(project)) == {first, second}
+    decide(project)
+    assert set(stored(project)) == {first, second}
+    assert completeness.states(project.pk, [second])[second].kept_by == "legal hold"
+
+
+def test_a_hold_that_is_placed_while_the_sampler_waits_for_the_ingest_is_seen(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "wake_worker", lambda: None)
+    rule(project, "failed", "error")
+    begin(project)
+    trace_id = store_trace(project, session_id="of the dispute")
+
+    @contextmanager
+    def got_late(*_: object) -> Iterator[None]:
+        asking.place(project, "session", "of the dispute", "Case 12", "olive")
+        yield
+
+    monkeypatch.setattr(removal, "commits_held", got_late)
+    decide(project)
+    assert set(stored(project)) == {trace_id}
+    assert completeness.states(project.pk, [trace_id])[trace_id].kept_by == "legal hold"
+
+
+def test_a_trace_that_is_being_removed_cannot_be_pinned(project: Project) -> None:
+    rule(project, "failed", "error")
+    begin(project)
+    trace_id = store_trace(project)
+    TailSampler.objects.filter(project=project).update(pending=removal.plan({trace_id: "x"}, {}, [], 90))
+    with pytest.raises(pins.UnpinnableError, match="is removing this trace"):
+        pins.pin(project, trace_id, None)
+    assert not PinnedTrace.objects.filter(project=project).exists()
 
 
 def test_what_comes_late_follows_the_decision_and_is_not_decided_again(project: Project) -> None:

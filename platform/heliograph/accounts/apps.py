@@ -1,4 +1,4 @@
-"""Accounts: organisations, projects, members, API keys."""
+"""Accounts: organisations, projects, members, API keys, how people sign in."""
 
 from django.apps import AppConfig
 

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from heliograph.accounts.models import ApiKey, Membership, Organization, Project, User
+from heliograph.accounts.roles import Scope
+from heliograph.telemetry import KEY_FILE
 
 DEFAULT_PROJECT_SLUG = "default"
+OWN_PROJECT_SLUG = "heliograph"
+_OWN_KEY = "Heliograph's own telemetry"
+# As many as `openssl rand -hex 16` gives, after the prefix.
+_SHORTEST_KEY = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,36 @@ def local_key() -> str:
         path.touch(mode=0o600)
         path.write_text(key, encoding="utf-8")
     return key
+
+
+def ensure_own_project(given: str = "") -> Project:
+    """Return the project for Heliograph's own telemetry, with a key; make what is missing.
+
+    The key is `given`, where processes share no folder, else one in the data folder. The project is in an organisation
+    of its own: what an installation does is not for every member of some team. Raises ValueError for a key that could
+    be guessed.
+    """
+    if given and (not given.startswith(ApiKey.PREFIX) or len(given) < _SHORTEST_KEY):
+        raise ValueError(f"begins with {ApiKey.PREFIX} and has {_SHORTEST_KEY} characters or more")
+    project = Project.objects.filter(slug=OWN_PROJECT_SLUG).first()
+    if project is None:
+        organization = Organization.objects.create(name="This installation")
+        project = Project.objects.create(organization=organization, name="Heliograph", slug=OWN_PROJECT_SLUG)
+    for user in User.objects.filter(is_superuser=True):
+        place = {"organization": project.organization, "user": user}
+        Membership.objects.get_or_create(**place, defaults={"role": Membership.Role.OWNER})
+    if given:
+        values = {"project": project, "name": _OWN_KEY, "hint": given[:9], "scopes": [Scope.INGEST.value]}
+        # One that was revoked stays so.
+        ApiKey.objects.get_or_create(digest=ApiKey.digest_of(given), defaults=values)
+        return project
+    path = settings.DATA_DIR / KEY_FILE
+    key = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    if not key or ApiKey.project_of(key) is None:
+        _, key = ApiKey.issue(project, _OWN_KEY)
+        path.touch(mode=0o600)
+        path.write_text(key, encoding="utf-8")
+    return project
 
 
 def ensure_first_user(password: str = "") -> FirstUser:

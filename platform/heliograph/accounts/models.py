@@ -1,7 +1,9 @@
-"""Who may do what: users, organisations, projects and the API keys that senders use."""
+"""Who there is: users, organisations, projects, who belongs to which, and the API keys that programs use."""
 
 import hashlib
 import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Self
 
@@ -13,16 +15,23 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from heliograph.accounts.limits import IngestLimits
+from heliograph.accounts.roles import USUAL_SCOPES, Scope
+from heliograph.accounts.roles import Role as _Role
 
 
 class User(AbstractUser):
-    """A person. A model of our own from the first migration, since Django cannot swap it in later."""
+    """A person, or a service account: somebody with roles who never signs in and acts by keys alone."""
+
+    is_service_account = models.BooleanField(default=False)
 
 
 class Organization(models.Model):
     """The tenant: people belong to it, projects belong to it."""
 
     name = models.CharField(max_length=200)
+    requires_second_factor = models.BooleanField(
+        default=False, help_text="Who belongs to it, or to a project of it, gets nowhere without one."
+    )
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -33,16 +42,11 @@ class Organization(models.Model):
 class Membership(models.Model):
     """One person's place in one organisation."""
 
-    class Role(models.TextChoices):
-        """What the person may do in every project of the organisation."""
-
-        OWNER = "owner"
-        EDITOR = "editor"
-        VIEWER = "viewer"
+    Role = _Role
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
     user = models.ForeignKey(User, on_delete=models.CASCADE)
-    role = models.CharField(max_length=16, choices=Role.choices, default=Role.EDITOR)
+    role = models.CharField(max_length=16, choices=_Role.choices, default=_Role.EDITOR)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["organization", "user"], name="one_membership_per_organization")]
@@ -55,8 +59,12 @@ class ProjectQuerySet(models.QuerySet["Project"]):
     """Projects, narrowed to what somebody may see."""
 
     def visible_to(self, user: User) -> Self:
-        """Return the projects of the organisations that the user belongs to."""
-        return self.filter(organization__members=user)
+        """Return the projects of the user's organisations, and those that the user was let into one by one."""
+        of_organization = models.Exists(
+            Membership.objects.filter(organization=models.OuterRef("organization"), user=user)
+        )
+        of_project = models.Exists(ProjectMembership.objects.filter(project=models.OuterRef("pk"), user=user))
+        return self.filter(of_organization | of_project)
 
 
 class Project(IngestLimits):
@@ -94,10 +102,59 @@ class Project(IngestLimits):
         return cls.objects.create(organization=organization, name=name, slug=slug)
 
 
+class ProjectMembership(models.Model):
+    """One person's place in one project, beside what the organisation gives: the higher of both holds (ADR 0052)."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    role = models.CharField(max_length=16, choices=_Role.choices, default=_Role.VIEWER)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_membership_per_project")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project} as {self.role}"
+
+
+class Invitation(models.Model):
+    """A place that waits for somebody: in a whole organisation, or in one of its projects."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="invitations")
+    project = models.ForeignKey(Project, null=True, blank=True, on_delete=models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=16, choices=_Role.choices)
+    email = models.EmailField(blank=True, default="", help_text="Where the link was sent; empty: it was handed over.")
+    invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.role} of {self.place}"
+
+    @property
+    def place(self) -> "Organization | Project":
+        """What the invited person gets a place in."""
+        return self.project or self.organization
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can still be accepted."""
+        return self.accepted_at is None and self.revoked_at is None and self.expires_at > timezone.now()
+
+
+def usual_scopes() -> list[str]:
+    """Return the scopes of a key that is made without a choice."""
+    return [str(scope) for scope in USUAL_SCOPES]
+
+
 class ApiKey(IngestLimits):
     """A secret that a program sends. Only its SHA-256 is kept: 256 random bits need no slow hash."""
 
     PREFIX = "hg_"
+    # When a key was last used is written no oftener.
+    USE_NOTED_EVERY = timedelta(minutes=1)
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=200)
@@ -105,6 +162,12 @@ class ApiKey(IngestLimits):
     digest = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    scopes = models.JSONField(default=usual_scopes)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: it holds until it is revoked.")
+    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the minute.")
+    service_account = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.CASCADE, related_name="api_keys", help_text="Whose key it is."
+    )
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint}…)"
@@ -115,20 +178,54 @@ class ApiKey(IngestLimits):
         return hashlib.sha256(key.encode()).hexdigest()
 
     @classmethod
-    def issue(cls, project: Project, name: str) -> tuple["ApiKey", str]:
+    def issue(
+        cls,
+        project: Project,
+        name: str,
+        *,
+        scopes: Iterable[Scope] = USUAL_SCOPES,
+        expires_at: datetime | None = None,
+        service_account: User | None = None,
+    ) -> tuple["ApiKey", str]:
         """Create a key; return the row and the key itself, which cannot be shown again."""
         key = cls.PREFIX + secrets.token_urlsafe(32)
-        row = cls.objects.create(project=project, name=name, hint=key[:9], digest=cls.digest_of(key))
+        row = cls.objects.create(
+            project=project,
+            name=name,
+            hint=key[:9],
+            digest=cls.digest_of(key),
+            scopes=sorted(Scope(scope).value for scope in scopes),
+            expires_at=expires_at,
+            service_account=service_account,
+        )
         return row, key
 
     @classmethod
     def active(cls, key: str) -> "ApiKey | None":
-        """Return the row of a key with its project, or None for an unknown or revoked key."""
-        return cls.objects.select_related("project").filter(digest=cls.digest_of(key), revoked_at=None).first()
+        """Return the row of a key with its project, or None for an unknown, revoked or expired key; note its use."""
+        row = (
+            cls.objects.select_related("project", "service_account")
+            .filter(digest=cls.digest_of(key), revoked_at=None)
+            .first()
+        )
+        now = timezone.now()
+        if row is None or (row.expires_at and row.expires_at <= now):
+            return None
+        if row.service_account and not row.service_account.is_active:
+            return None
+        row.note_use(now)
+        return row
+
+    def note_use(self, now: datetime) -> None:
+        """Write down that the key was used, at most once a minute: the row is read with each use, not written."""
+        if self.last_used_at is None or now - self.last_used_at >= self.USE_NOTED_EVERY:
+            # By a condition: of many processes that notice the same minute, one writes.
+            type(self).objects.filter(pk=self.pk, last_used_at=self.last_used_at).update(last_used_at=now)
+            self.last_used_at = now
 
     @classmethod
     def project_of(cls, key: str) -> Project | None:
-        """Return the project that a key opens, or None for an unknown or revoked key."""
+        """Return the project that a key opens, or None for an unknown, revoked or expired key."""
         row = cls.active(key)
         return row.project if row else None
 

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import READING
 from heliograph.accounts.models import Project
 from heliograph.api.parameters import RangeParameters, RollupParameters, Texts, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
@@ -51,12 +52,14 @@ def _answers(kind: Any) -> Any:
 
 
 def _project_id(request: Request) -> int:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
+    assert isinstance(request.auth, Project)  # Permitted saw to it
     return request.auth.pk
 
 
 class AdaptersView(APIView):
     """Adapters of a project."""
+
+    needs = READING
 
     @extend_schema(operation_id="list_adapters", parameters=[AdapterParameters], responses=_answers(AdaptersOut))
     def get(self, request: Request) -> Response:
@@ -79,6 +82,8 @@ AdapterCostOut = serializer_of(adapter_cost.AdapterCost)
 class ResidencyView(APIView):
     """Cold and warm calls."""
 
+    needs = READING
+
     @extend_schema(operation_id="adapter_residency", parameters=[ResidencyParameters], responses=_answers(ResidencyOut))
     def get(self, request: Request) -> Response:
         """Return by adapter how many calls found it loaded, how many waited for it, and for how long."""
@@ -95,6 +100,8 @@ class ResidencyView(APIView):
 
 class CostView(APIView):
     """Cost against adapters in use."""
+
+    needs = READING
 
     @extend_schema(operation_id="adapter_cost", parameters=[CostParameters], responses=_answers(AdapterCostOut))
     def get(self, request: Request) -> Response:

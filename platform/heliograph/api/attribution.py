@@ -7,13 +7,12 @@ from django.conf import settings
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from heliograph.accounts.models import AttributionPolicy, GpuPrice, Membership, Project, User
-from heliograph.api.authentication import HasProject
+from heliograph.accounts.doors import CONFIGURING, READING
+from heliograph.accounts.models import AttributionPolicy, GpuPrice, Project
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.api.representation import serializer_of
@@ -28,24 +27,6 @@ from heliograph.query.sharing import POLICIES, policy_name
 from heliograph.query.timing import Split
 from heliograph.query.traces import summaries
 from heliograph.query.verdicts import Verdict
-
-
-class EditorMayWrite(BasePermission):
-    """Prices and weights change what every page says of money, so no key changes them: a logged-in editor does."""
-
-    message = "Only a logged-in owner or editor of the organisation may change prices and weights."
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        """Return whether the request may go on."""
-        if request.method in SAFE_METHODS:
-            return True
-        if not isinstance(request.user, User) or not isinstance(request.auth, Project):
-            return False
-        return Membership.objects.filter(
-            organization=request.auth.organization_id,
-            user=request.user,
-            role__in=[Membership.Role.OWNER, Membership.Role.EDITOR],
-        ).exists()
 
 
 class AttributionParameters(RangeParameters):
@@ -134,7 +115,7 @@ def _answers(kind: Any, *statuses: int) -> Any:
 
 
 def _project(request: Request) -> Project:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
+    assert isinstance(request.auth, Project)  # Permitted saw to it
     return request.auth
 
 
@@ -143,6 +124,8 @@ AttributionOut = serializer_of(Attribution)
 
 class AttributionView(APIView):
     """The use of GPUs."""
+
+    needs = READING
 
     @extend_schema(
         operation_id="get_attribution", parameters=[AttributionParameters], responses=_answers(AttributionOut)
@@ -165,7 +148,7 @@ class AttributionView(APIView):
 class PolicyView(APIView):
     """The weights of sharing out."""
 
-    permission_classes = (HasProject, EditorMayWrite)
+    needs = CONFIGURING
 
     @extend_schema(operation_id="get_attribution_policy", responses=_answers(PolicyOut))
     def get(self, request: Request) -> Response:
@@ -198,7 +181,7 @@ def _policy(name: str, weights: Any) -> dict[str, Any]:
 class GpuPricesView(APIView):
     """The prices of GPUs."""
 
-    permission_classes = (HasProject, EditorMayWrite)
+    needs = CONFIGURING
 
     @extend_schema(operation_id="list_gpu_prices", responses=_answers(GpuPriceList))
     def get(self, request: Request) -> Response:
@@ -227,7 +210,7 @@ class GpuPricesView(APIView):
 class GpuPriceView(APIView):
     """One price."""
 
-    permission_classes = (HasProject, EditorMayWrite)
+    needs = CONFIGURING
 
     @extend_schema(operation_id="delete_gpu_price", responses={204: None, **_answers(None, 403, 404)})
     def delete(self, request: Request, price_id: int) -> Response:
@@ -240,6 +223,8 @@ class GpuPriceView(APIView):
 
 class WhereView(APIView):
     """Where a trace ran, and why it was slow."""
+
+    needs = READING
 
     @extend_schema(operation_id="get_trace_where", responses=_answers(WhereOut, 404))
     def get(self, request: Request, trace_id: str) -> Response:

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from collectors.semconv.rules import MAX_RULES, MAX_SOURCE_CHARS, TARGETS, Rule
+from heliograph.accounts.doors import EDITING, READING
 from heliograph.accounts.models import User
 from heliograph.api.ordered_rules import answers, project_of
 from heliograph.api.parameters import RangeParameters, read
@@ -184,6 +185,8 @@ def _rule(given: Any) -> Rule:
 class FieldsView(APIView):
     """Fields that a rule may fill."""
 
+    needs = READING
+
     @extend_schema(operation_id="list_mappable_fields", responses=answers(FieldList))
     def get(self, request: Request) -> Response:
         """List the canonical fields with the ways to read a value."""
@@ -201,6 +204,8 @@ class FieldsView(APIView):
 
 class RulesView(APIView):
     """Mapping rules."""
+
+    needs = EDITING
 
     @extend_schema(operation_id="list_mapping_rules", responses=answers(RuleList))
     def get(self, request: Request) -> Response:
@@ -225,6 +230,8 @@ class RulesView(APIView):
 
 class RuleView(APIView):
     """One mapping rule."""
+
+    needs = EDITING
 
     @extend_schema(operation_id="get_mapping_rule", responses=answers(RuleOut, 404))
     def get(self, request: Request, rule_id: str) -> Response:
@@ -256,6 +263,8 @@ class RuleView(APIView):
 class PreviewView(APIView):
     """What a rule would change."""
 
+    needs = EDITING
+
     @extend_schema(operation_id="preview_mapping_rule", request=PreviewIn, responses=answers(PreviewOut, 403, 404))
     def post(self, request: Request) -> Response:
         """Try a rule on the newest stored spans that have its key; nothing is changed."""
@@ -267,6 +276,8 @@ class PreviewView(APIView):
 
 class UnmappedView(APIView):
     """Keys that nobody maps."""
+
+    needs = READING
 
     @extend_schema(operation_id="list_unmapped_keys", parameters=[UnmappedParameters], responses=answers(UnmappedOut))
     def get(self, request: Request) -> Response:
@@ -282,6 +293,8 @@ class UnmappedView(APIView):
 class RevisionsView(APIView):
     """Revisions of the rules."""
 
+    needs = READING
+
     @extend_schema(operation_id="list_mapping_revisions", responses=answers(RevisionList))
     def get(self, request: Request) -> Response:
         """List what changed in the rules, and by whom."""
@@ -291,6 +304,8 @@ class RevisionsView(APIView):
 
 class ReapplicationsView(APIView):
     """Re-applications of the rules to stored spans."""
+
+    needs = EDITING
 
     @extend_schema(operation_id="list_reapplications", responses=answers(ReapplicationList))
     def get(self, request: Request) -> Response:
@@ -316,6 +331,8 @@ class ReapplicationsView(APIView):
 class ReapplicationView(APIView):
     """One re-application."""
 
+    needs = READING
+
     @extend_schema(operation_id="get_reapplication", responses=answers(ReapplicationOut, 404))
     def get(self, request: Request, job_id: int) -> Response:
         """Return a job with its progress."""
@@ -324,6 +341,8 @@ class ReapplicationView(APIView):
 
 class CancelView(APIView):
     """The end of a re-application before its time."""
+
+    needs = EDITING
 
     @extend_schema(operation_id="cancel_reapplication", request=None, responses=answers(ReapplicationOut, 403, 404))
     def post(self, request: Request, job_id: int) -> Response:
@@ -336,6 +355,8 @@ class CancelView(APIView):
 
 class SpanMappingView(APIView):
     """What filled a span's fields."""
+
+    needs = READING
 
     @extend_schema(operation_id="get_span_mapping", responses=answers(serializer_of(SpanMapping), 404))
     def get(self, request: Request, trace_id: str, span_id: str) -> Response:

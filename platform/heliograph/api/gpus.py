@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import READING
 from heliograph.accounts.models import Project
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
@@ -133,12 +134,14 @@ def _answers(kind: Any, *statuses: int) -> Any:
 
 
 def _project(request: Request) -> int:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
+    assert isinstance(request.auth, Project)  # Permitted saw to it
     return request.auth.pk
 
 
 class GpusView(APIView):
     """GPUs of a project."""
+
+    needs = READING
 
     @extend_schema(operation_id="list_gpus", parameters=[GpuListParameters], responses=_answers(GpuPage))
     def get(self, request: Request) -> Response:
@@ -161,6 +164,8 @@ class GpusView(APIView):
 class GpuView(APIView):
     """One GPU."""
 
+    needs = READING
+
     @extend_schema(operation_id="get_gpu", parameters=[RangeParameters], responses=_answers(GpuDetail, 404))
     def get(self, request: Request, gpu_uuid: str) -> Response:
         """Return what a GPU is and how it was over the range."""
@@ -173,6 +178,8 @@ class GpuView(APIView):
 
 class GpuSeriesView(APIView):
     """Readings of one GPU."""
+
+    needs = READING
 
     @extend_schema(operation_id="get_gpu_series", parameters=[GpuSeriesParameters], responses=_answers(GpuSeries, 404))
     def get(self, request: Request, gpu_uuid: str) -> Response:
@@ -195,6 +202,8 @@ class GpuSeriesView(APIView):
 class GpuRequestsView(APIView):
     """Requests that a GPU served."""
 
+    needs = READING
+
     @extend_schema(operation_id="list_gpu_requests", parameters=[GpuRequestParameters], responses=_answers(GpuRequests))
     def get(self, request: Request, gpu_uuid: str) -> Response:
         """List the requests that took most of a GPU's time; an estimate, some minutes after the fact."""
@@ -206,6 +215,8 @@ class GpuRequestsView(APIView):
 
 class GpuEventsView(APIView):
     """What happened to GPUs."""
+
+    needs = READING
 
     @extend_schema(operation_id="list_gpu_events", parameters=[GpuEventParameters], responses=_answers(GpuEvents))
     def get(self, request: Request) -> Response:
@@ -224,6 +235,8 @@ class GpuEventsView(APIView):
 
 class EnginesView(APIView):
     """Serving engines of a project."""
+
+    needs = READING
 
     @extend_schema(operation_id="list_engines", parameters=[EngineParameters], responses=_answers(Engines))
     def get(self, request: Request) -> Response:

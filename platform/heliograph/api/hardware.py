@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import READING
 from heliograph.accounts.models import Project
 from heliograph.api.parameters import RangeParameters, SpanParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
@@ -90,12 +91,14 @@ def _answers(kind: Any) -> Any:
 
 
 def _project_id(request: Request) -> int:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
+    assert isinstance(request.auth, Project)  # Permitted saw to it
     return request.auth.pk
 
 
 class CalculatorView(APIView):
     """Roofline and memory."""
+
+    needs = READING
 
     @extend_schema(operation_id="calculate", parameters=[CalculatorParameters], responses=_answers(EstimateOut))
     def get(self, request: Request) -> Response:
@@ -109,6 +112,8 @@ class CalculatorView(APIView):
 class ZeroView(APIView):
     """Memory of training."""
 
+    needs = READING
+
     @extend_schema(operation_id="calculate_zero", parameters=[ZeroParameters], responses=_answers(ZeroOut))
     def get(self, request: Request) -> Response:
         """Return the bytes a GPU of mixed-precision Adam under each stage of ZeRO."""
@@ -120,6 +125,8 @@ class ZeroView(APIView):
 
 class GoodputView(APIView):
     """Goodput of a project."""
+
+    needs = READING
 
     @extend_schema(operation_id="goodput", parameters=[GoodputParameters], responses=_answers(GoodputOut))
     def get(self, request: Request) -> Response:
@@ -135,6 +142,8 @@ class GoodputView(APIView):
 
 class EngineUseView(APIView):
     """MFU and MBU."""
+
+    needs = READING
 
     @extend_schema(operation_id="engine_use", parameters=[RangeParameters], responses=_answers(EngineUseList))
     def get(self, request: Request) -> Response:

@@ -9,14 +9,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import EDITING, LIMITING, READING
 from heliograph.accounts.limits import LIMIT_FIELDS
-from heliograph.accounts.models import ApiKey, Membership, Project, User
-from heliograph.api.authentication import HasProject
+from heliograph.accounts.models import ApiKey, Project
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.api.representation import serializer_of
@@ -108,22 +107,6 @@ class Limits(serializers.Serializer[Any]):
     keys = KeyLimits(many=True)
 
 
-class OwnerMayWrite(BasePermission):
-    """Limits bind the keys, so no key changes them: a logged-in owner does."""
-
-    message = "Only a logged-in owner of the organisation may change limits."
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        """Return whether the request may go on."""
-        if request.method in SAFE_METHODS:
-            return True
-        if not isinstance(request.user, User) or not isinstance(request.auth, Project):
-            return False
-        return Membership.objects.filter(
-            organization=request.auth.organization_id, user=request.user, role=Membership.Role.OWNER
-        ).exists()
-
-
 def _answers(kind: Any, *statuses: int) -> Any:
     described: dict[Any, Any] = {(200, "application/json"): OpenApiResponse(kind)}
     for status in (400, 401, *statuses):
@@ -132,7 +115,7 @@ def _answers(kind: Any, *statuses: int) -> Any:
 
 
 def _project(request: Request) -> Project:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
+    assert isinstance(request.auth, Project)  # Permitted saw to it
     return request.auth
 
 
@@ -145,6 +128,8 @@ def _letter(request: Request, letter_id: str) -> tuple[Letter, Any]:
 
 class LedgerView(APIView):
     """The ingest ledger."""
+
+    needs = READING
 
     @extend_schema(operation_id="get_ingest_ledger", parameters=[RangeParameters], responses=_answers(LedgerOut, 503))
     def get(self, request: Request) -> Response:
@@ -165,6 +150,8 @@ class LedgerView(APIView):
 class LettersView(APIView):
     """Dead letters."""
 
+    needs = READING
+
     @extend_schema(operation_id="list_dead_letters", responses=_answers(LetterList))
     def get(self, request: Request) -> Response:
         """List the newest 200 bodies that could not be stored."""
@@ -173,6 +160,8 @@ class LettersView(APIView):
 
 class OneLetterView(APIView):
     """One dead letter."""
+
+    needs = EDITING
 
     @extend_schema(operation_id="get_dead_letter", responses=_answers(LetterOut, 404))
     def get(self, request: Request, letter_id: str) -> Response:
@@ -193,6 +182,8 @@ class OneLetterView(APIView):
 class LetterBodyView(APIView):
     """The body of one dead letter."""
 
+    needs = READING
+
     @extend_schema(
         operation_id="get_dead_letter_body", responses={(200, "application/octet-stream"): OpenApiTypes.BINARY}
     )
@@ -206,6 +197,8 @@ class LetterBodyView(APIView):
 
 class LetterReplayView(APIView):
     """The replay of one dead letter."""
+
+    needs = EDITING
 
     @extend_schema(operation_id="replay_dead_letter", request=None, responses=_answers(ReplayOut, 403, 404))
     def post(self, request: Request, letter_id: str) -> Response:
@@ -222,7 +215,7 @@ class LetterReplayView(APIView):
 class LimitsView(APIView):
     """The limits of a project and its keys."""
 
-    permission_classes = (HasProject, OwnerMayWrite)
+    needs = LIMITING
 
     @extend_schema(operation_id="get_ingest_limits", responses=_answers(Limits))
     def get(self, request: Request) -> Response:
@@ -240,7 +233,7 @@ class LimitsView(APIView):
 class KeyLimitsView(APIView):
     """The limits of one key."""
 
-    permission_classes = (HasProject, OwnerMayWrite)
+    needs = LIMITING
 
     @extend_schema(operation_id="set_key_limits", request=KeyLimits, responses=_answers(KeyLimits, 403, 404))
     def patch(self, request: Request, key_id: int) -> Response:

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import READING
 from heliograph.accounts.models import Project
 from heliograph.api.parameters import RangeParameters, Texts, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
@@ -46,6 +47,8 @@ class ModelChangesOut(serializers.Serializer[Any]):
 class ModelChangesView(APIView):
     """Served models."""
 
+    needs = READING
+
     @extend_schema(
         operation_id="get_model_changes",
         parameters=[ModelChangeParameters],
@@ -56,7 +59,7 @@ class ModelChangesView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Return requested against served models with their fingerprints, and each change of either."""
-        assert isinstance(request.auth, Project)  # HasProject saw to it
+        assert isinstance(request.auth, Project)  # Permitted saw to it
         given = read(ModelChangeParameters, request)
         narrowed = {name: tuple(given.validated_data.get(name, ())) for name in ("service", "model")}
         span = given.time_range()

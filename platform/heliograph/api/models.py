@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import READING
 from heliograph.accounts.models import Project
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
@@ -69,6 +70,8 @@ class Models(serializers.Serializer[Any]):
 class ModelsView(APIView):
     """Models of a project."""
 
+    needs = READING
+
     @extend_schema(
         operation_id="list_models",
         parameters=[ModelParameters],
@@ -79,7 +82,7 @@ class ModelsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """List the models that answered, with what their names say, side by side."""
-        assert isinstance(request.auth, Project)  # HasProject saw to it
+        assert isinstance(request.auth, Project)  # Permitted saw to it
         given = read(ModelParameters, request)
         asked = given.validated_data
         found = models.by_model(

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import READING
 from heliograph.accounts.models import Project
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
@@ -28,6 +29,8 @@ _PROBLEMS: dict[Any, Any] = {(status, CONTENT_TYPE): OpenApiResponse(Problem) fo
 class OcrView(APIView):
     """Engines against kinds of documents."""
 
+    needs = READING
+
     @extend_schema(
         operation_id="ocr_grid",
         parameters=[OcrParameters],
@@ -36,6 +39,6 @@ class OcrView(APIView):
     def get(self, request: Request) -> Response:
         """Return error rates, pages, time and cost per successful page, by engine and kind of document."""
         given = read(OcrParameters, request)
-        assert isinstance(request.auth, Project)  # HasProject saw to it
+        assert isinstance(request.auth, Project)  # Permitted saw to it
         found = ocr.grid(request.auth.pk, given.time_range(), max_cer=given.validated_data["max_cer"])
         return Response(GridOut(found).data)

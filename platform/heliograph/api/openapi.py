@@ -1,8 +1,17 @@
-"""How the OpenAPI schema names our ways to authenticate; drf-spectacular finds the classes once they are imported."""
+"""The OpenAPI schema, and how it names our ways to authenticate; drf-spectacular finds those once they are imported."""
 
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.views import SpectacularAPIView
+
+from heliograph.accounts.doors import OPEN
+
+
+class SchemaView(SpectacularAPIView):
+    """What this API is, for everybody: it says nothing of any project."""
+
+    needs = OPEN
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # its registry has no types

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -9,10 +10,12 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from heliograph.query import language
 from heliograph.query.filters import InvalidFilterError, RollupFilter, ScoreBound, SpanFilter, TimeRange
 from heliograph.query.metrics import MAX_FILTERS, MAX_GROUP_BY
 from heliograph.query.paging import MAX_PAGE
 from heliograph.query.scores import ScoreFilter
+from heliograph.query.terms import MAX_TEXT_CHARACTERS
 
 DEFAULT_RANGE = timedelta(hours=24)
 # A batch of this many scores is checked and stored in well under a second.
@@ -21,6 +24,20 @@ MAX_SCORES = 1_000
 _OLDEST, _NEWEST = timedelta(days=366), timedelta(days=1)
 _SCORE_BOUND = re.compile(r"(?P<name>[^<>]{1,200})(?P<side>[<>])(?P<bound>[^<>]{1,40})")
 _PROJECT = "project"
+_TEXTS = (
+    "service",
+    "environment",
+    "release",
+    "kind",
+    "status",
+    "name",
+    "model",
+    "adapter",
+    "provider",
+    "session",
+    "user",
+    "tag",
+)
 
 
 class Texts(serializers.ListField):
@@ -85,31 +102,28 @@ class SpanParameters(_PageParameters):
     max_duration_ms = serializers.FloatField(required=False, min_value=0, max_value=1e12)
     text = serializers.CharField(required=False, max_length=1_000, help_text="Words of the input or of the output.")
     score = Texts(required=False, help_text="A name and a bound, such as groundedness<0.5.")
+    filter = serializers.CharField(
+        required=False,
+        max_length=MAX_TEXT_CHARACTERS,
+        help_text='Filter language, such as `model:gpt-4* latency>2s -status:error "refund"`; see docs/filters.md.',
+    )
 
     def span_filter(self) -> SpanFilter:
         """Return the filter that was asked for."""
         given = self.validated_data
-        texts = (
-            "service",
-            "environment",
-            "release",
-            "kind",
-            "status",
-            "name",
-            "model",
-            "adapter",
-            "provider",
-            "session",
-        )
-        fields: dict[str, Any] = {field: tuple(given.get(field, ())) for field in (*texts, "user", "tag")}
-        return SpanFilter(
-            range=self.time_range(),
-            **fields,
-            min_duration_ns=_nanoseconds(given.get("min_duration_ms")),
-            max_duration_ns=_nanoseconds(given.get("max_duration_ms")),
-            text=given.get("text", ""),
-            scores=tuple(_score_bound(text) for text in given.get("score", ())),
-        )
+        fields: dict[str, Any] = {
+            "min_duration_ns": _nanoseconds(given.get("min_duration_ms")),
+            "max_duration_ns": _nanoseconds(given.get("max_duration_ms")),
+            "text": given.get("text", ""),
+            "scores": tuple(_score_bound(text) for text in given.get("score", ())),
+            **{field: tuple(given.get(field, ())) for field in _TEXTS},
+        }
+        named = {name: value for name, value in fields.items() if value not in (None, "", ())}
+        said = language.parse(given.get("filter", ""), self.time_range())
+        twice = [name for name in named if getattr(said, name) not in (None, "", ())]
+        if twice:
+            raise InvalidFilterError("filter", f"says {twice[0]} too; say it there or in its own parameter")
+        return replace(said, **named)
 
 
 class ScoreParameters(_PageParameters):
@@ -131,13 +145,16 @@ class ScoreParameters(_PageParameters):
         for field in ("below", "above"):
             if not math.isfinite(given.get(field, 0.0)):
                 raise InvalidFilterError(field, "must be a finite number")
+        chosen: dict[str, Any] = {
+            field: tuple(given.get(field, ())) for field in ("service", "release", "model", "source", "label")
+        }
         return ScoreFilter(
             range=self.time_range(),
             name=given.get("name", ""),
             trace_id=given.get("trace_id", ""),
             below=given.get("below"),
             above=given.get("above"),
-            **{field: tuple(given.get(field, ())) for field in ("service", "release", "model", "source", "label")},
+            **chosen,
         )
 
 
@@ -169,7 +186,15 @@ class ScoreIn(serializers.Serializer[Any]):
         required=False, max_length=200, help_text="Yours; sent again with it, the verdict is replaced, not added."
     )
     name = serializers.CharField(max_length=200)
-    value = serializers.FloatField(allow_null=True, help_text="null where no verdict was possible; then say why.")
+    value = serializers.FloatField(
+        allow_null=True, help_text="null where the verdict is a label alone, or where none was possible; then say why."
+    )
+    kind = serializers.ChoiceField(
+        choices=["number", "label", "unscored"],
+        required=False,
+        default="",
+        help_text="Worked out without it: a value is a number, a label without one a label, neither is unscored.",
+    )
     trace_id = serializers.RegexField(r"^[0-9a-f]{32}$", required=False, default="")
     span_id = serializers.RegexField(r"^[0-9a-f]{16}$", required=False, default="")
     session_id = serializers.CharField(required=False, default="", max_length=500)
@@ -200,6 +225,10 @@ class ScoreIn(serializers.Serializer[Any]):
             raise serializers.ValidationError({"trace_id": ["Name a trace, a session or a data set row."]})
         if attrs["span_id"] and not attrs["trace_id"]:
             raise serializers.ValidationError({"trace_id": ["A span is named together with its trace."]})
+        if attrs["kind"] and (attrs["kind"] == "number") != (attrs["value"] is not None):
+            raise serializers.ValidationError({"kind": ["A number has a value, a label and an unscored one has none."]})
+        if attrs["kind"] == "label" and not attrs["label"]:
+            raise serializers.ValidationError({"label": ["Name the label."]})
         if attrs["value"] is None and not (attrs["label"] or attrs["explanation"]):
             raise serializers.ValidationError({"explanation": ["Say why there is no value."]})
         return attrs

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import EDITING, READING
 from heliograph.accounts.models import Project, TokenPrice, User
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
@@ -55,7 +56,7 @@ def _answers(kind: Any, *statuses: int) -> Any:
 
 def _project(request: Request) -> Project:
     if not isinstance(request.auth, Project):
-        raise TypeError("HasProject lets only requests with a project through")
+        raise TypeError("Permitted lets only requests with a project through")
     return request.auth
 
 
@@ -65,6 +66,8 @@ def _user(request: Request) -> User | None:
 
 class PricesView(APIView):
     """The project's own prices."""
+
+    needs = EDITING
 
     @extend_schema(operation_id="list_prices", responses=_answers(PriceList))
     def get(self, request: Request) -> Response:
@@ -89,6 +92,8 @@ class PricesView(APIView):
 class PriceView(APIView):
     """One price."""
 
+    needs = EDITING
+
     @extend_schema(operation_id="delete_price", responses={204: None, **_answers(None, 403, 404)})
     def delete(self, request: Request, price_id: int) -> Response:
         """Go back to the price list for a model, for calls that come from now on."""
@@ -99,6 +104,8 @@ class PriceView(APIView):
 
 class UnpricedView(APIView):
     """Models without a price."""
+
+    needs = READING
 
     @extend_schema(operation_id="list_unpriced_models", parameters=[RangeParameters], responses=_answers(UnpricedList))
     def get(self, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 InvalidFilterError, ValidationError, UserError   400, `errors` names the fields
 no or wrong key                                  401
+a unique constraint, of two at once              409: asked again, it says which field
 a body over DATA_UPLOAD_MAX_MEMORY_SIZE          413
 CapacityError by time or memory                  422: the question is too large, ask a smaller one
 CapacityError otherwise, UnavailableError        503 with Retry-After
@@ -13,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import IntegrityError
 from django.http import Http404
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, NotAuthenticated, NotFound, ValidationError
@@ -57,8 +59,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
         return problem(400, "A parameter cannot be used.", [{"field": error.field, "detail": error.message}])
     if isinstance(error, StoreError):
         return _of_store(error)
-    if isinstance(error, RequestDataTooBig):
-        return problem(413, "The body is too large: send it in parts.")
+    if isinstance(error, (RequestDataTooBig, IntegrityError)):
+        return _of_django(error)
     if isinstance(error, Http404):
         error = NotFound()
     elif isinstance(error, PermissionDenied):
@@ -90,6 +92,13 @@ def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None
     if errors:
         body["errors"] = errors
     return Response(body, status=status, content_type=CONTENT_TYPE)
+
+
+def _of_django(error: RequestDataTooBig | IntegrityError) -> Response:
+    if isinstance(error, RequestDataTooBig):
+        return problem(413, "The body is too large: send it in parts.")
+    logger.warning("Refused by the database, as of two at once", exc_info=error)
+    return problem(409, "Somebody else changed the same at this moment: ask again.")
 
 
 def _of_store(error: StoreError) -> Response:

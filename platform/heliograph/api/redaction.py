@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import EDITING
 from heliograph.api.ordered_rules import MoveIn, MoveView, RulesView, RuleView, answers, checked, project_of
 from heliograph.api.representation import serializer_of
 from heliograph.ingest.redaction_trial import redactor_with, try_stored
@@ -117,6 +118,8 @@ class RedactionMoveView(MoveView):
 
 class RedactionTrialView(APIView):
     """What the rules would blank."""
+
+    needs = EDITING
 
     @extend_schema(
         operation_id="try_redaction", request=RedactionTrialIn, responses=answers(RedactionTrialOut, 403, 404)

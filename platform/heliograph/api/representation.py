@@ -18,8 +18,9 @@ from rest_framework import serializers
 
 from heliograph.query.attribution import Cost
 from heliograph.query.completeness import Completeness
+from heliograph.query.critical_path import TimeOnPath
 from heliograph.query.filters import from_ns
-from heliograph.query.messages import Document, Message
+from heliograph.query.messages import Document, Message, ToolDefinition
 from heliograph.query.metrics import MetricResult
 from heliograph.query.scores import Score
 from heliograph.query.spans import SpanDetail, SpanRow
@@ -88,9 +89,23 @@ def _field(hint: Any, **options: Any) -> serializers.Field[Any, Any, Any, Any]:
 class TraceSummary(serializer_of(TraceRow)):  # type: ignore[misc]  # the base is made from the dataclass
     """A trace's summary; `cost` is by list prices, `gpu_share` the estimated share of the project's own GPUs."""
 
+    completeness = serializers.SerializerMethodField(
+        help_text="How far the trace is; null for one from before it was kept."
+    )
+    is_pinned = serializers.SerializerMethodField(help_text="Whether somebody wants it kept whatever sampling says.")
     gpu_share = serializers.SerializerMethodField(
         help_text="Estimate; null where no call ran on a known GPU, or it is not worked out yet."
     )
+
+    @extend_schema_field(serializer_of(Completeness)(allow_null=True))
+    def get_completeness(self, row: TraceRow) -> dict[str, Any] | None:
+        """Return the state that the view looked up for all traces of its answer."""
+        known = self.context.get("completeness", {}).get(row.trace_id)
+        return serializer_of(Completeness)(known).data if known is not None else None
+
+    def get_is_pinned(self, row: TraceRow) -> bool:
+        """Return whether the view found it among the pinned ones."""
+        return row.trace_id in self.context.get("pinned", ())
 
     @extend_schema_field(serializer_of(Cost)(allow_null=True))
     def get_gpu_share(self, row: TraceRow) -> dict[str, Any] | None:
@@ -110,6 +125,7 @@ class SpanOut(serializer_of(SpanDetail)):  # type: ignore[misc]  # the base is m
     input = serializer_of(Message)(many=True, source="input_messages")
     output = serializer_of(Message)(many=True, source="output_messages")
     documents = serializer_of(Document)(many=True, source="retrieved")
+    tools = serializer_of(ToolDefinition)(many=True, source="tool_definitions")
 
 
 class TracePage(serializers.Serializer[Any]):
@@ -144,3 +160,4 @@ class TraceOut(serializers.Serializer[Any]):
     is_cut = serializers.BooleanField()
     completeness = serializer_of(Completeness)(allow_null=True, help_text="null for a trace from before it was kept.")
     scores = ScoreOut(many=True)
+    critical_path = serializer_of(TimeOnPath)(many=True, help_text="What its duration is made of, the longest first.")

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import EDITING, READING
 from heliograph.api.ordered_rules import MoveIn, MoveView, RulesView, RuleView, answers, checked, project_of
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.representation import serializer_of
@@ -99,6 +100,8 @@ class SamplingMoveView(MoveView):
 class SamplingPreviewView(APIView):
     """What the rules would have kept."""
 
+    needs = EDITING
+
     @extend_schema(
         operation_id="preview_sampling",
         request=SamplingPreviewIn,
@@ -117,6 +120,8 @@ class SamplingPreviewView(APIView):
 
 class SamplingDecidedView(APIView):
     """What sampling of whole traces decided."""
+
+    needs = READING
 
     @extend_schema(
         operation_id="get_sampling", parameters=[RangeParameters], responses=answers(serializer_of(Sampling))

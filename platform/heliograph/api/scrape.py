@@ -7,25 +7,14 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
-from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from heliograph.accounts.models import Project, User
-from heliograph.api.authentication import HasProject
+from heliograph.accounts.doors import CONFIGURING
+from heliograph.accounts.models import Project
 from heliograph.api.problems import CONTENT_TYPE, Problem
 from heliograph.scrape.models import MAX_TARGETS, ScrapeTarget
-
-
-class PersonMayWrite(BasePermission):
-    """A target makes this server send requests, so no key adds one: a logged-in owner or editor does."""
-
-    message = "Only a logged-in owner or editor may change what is scraped."
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        """Return whether the request may go on; whether the person may edit, HasProject has looked at."""
-        return request.method in SAFE_METHODS or isinstance(request.user, User)
 
 
 class TargetOut(serializers.ModelSerializer[ScrapeTarget]):
@@ -54,7 +43,7 @@ def _answers(kind: Any, *statuses: int) -> Any:
 
 
 def _project(request: Request) -> Project:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
+    assert isinstance(request.auth, Project)  # Permitted saw to it
     return request.auth
 
 
@@ -74,7 +63,7 @@ def _save(given: TargetOut, target: ScrapeTarget) -> Response:
 class TargetsView(APIView):
     """Targets of a project."""
 
-    permission_classes = (HasProject, PersonMayWrite)
+    needs = CONFIGURING
 
     @extend_schema(operation_id="list_scrape_targets", responses=_answers(TargetList))
     def get(self, request: Request) -> Response:
@@ -93,7 +82,7 @@ class TargetsView(APIView):
 class OneTargetView(APIView):
     """One target."""
 
-    permission_classes = (HasProject, PersonMayWrite)
+    needs = CONFIGURING
 
     @extend_schema(operation_id="get_scrape_target", responses=_answers(TargetOut, 404))
     def get(self, request: Request, target_id: int) -> Response:

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import READING
 from heliograph.accounts.models import Project
 from heliograph.api.parameters import RangeParameters, read
 from heliograph.api.problems import CONTENT_TYPE, Problem
@@ -38,12 +39,14 @@ def _answers(kind: Any, *statuses: int) -> Any:
 
 
 def _project_id(request: Request) -> int:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
+    assert isinstance(request.auth, Project)  # Permitted saw to it
     return request.auth.pk
 
 
 class TrainingJobsView(APIView):
     """Training jobs of a project."""
+
+    needs = READING
 
     @extend_schema(operation_id="list_training_jobs", parameters=[RangeParameters], responses=_answers(JobList))
     def get(self, request: Request) -> Response:
@@ -54,6 +57,8 @@ class TrainingJobsView(APIView):
 
 class TrainingJobView(APIView):
     """One training job."""
+
+    needs = READING
 
     @extend_schema(operation_id="get_training_job", parameters=[JobParameters], responses=_answers(JobOut, 404))
     def get(self, request: Request) -> Response:

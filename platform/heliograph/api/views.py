@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from heliograph.accounts.doors import OPEN, READING, SCORING
 from heliograph.accounts.models import Project, User
 from heliograph.api.parameters import (
     MetricParameters,
@@ -27,9 +28,11 @@ from heliograph.api.representation import MetricOut, ScorePage, SpanOut, SpanPag
 from heliograph.blobs import serve
 from heliograph.blobs.store import BlobsAwayError
 from heliograph.query import attribution_totals, completeness, metrics, scores, spans, traces
+from heliograph.query.critical_path import time_on_path
 from heliograph.query.filters import to_ns
 from heliograph.query.prices import gpu_prices
 from heliograph.query.scores import Score
+from heliograph.rules.pins import pinned_of
 
 
 def _answers(kind: Any, *statuses: int) -> Any:
@@ -42,18 +45,25 @@ def _problems(*statuses: int) -> dict[Any, Any]:
 
 
 def _project(request: Request) -> Project:
-    assert isinstance(request.auth, Project)  # HasProject saw to it
+    assert isinstance(request.auth, Project)  # Permitted saw to it
     return request.auth
 
 
-def _shares(request: Request, rows: Sequence[traces.TraceRow]) -> dict[str, Any]:
-    """Return the traces' shares of GPUs, for their serializers."""
+def beside(request: Request, rows: Sequence[traces.TraceRow]) -> dict[str, Any]:
+    """Return the traces' shares of GPUs, how far they are and which are pinned, for their serializers."""
     project_id = _project(request).pk
-    return {"gpu_shares": attribution_totals.of_traces(project_id, rows, gpu_prices(project_id))}
+    ids = [row.trace_id for row in rows]
+    return {
+        "gpu_shares": attribution_totals.of_traces(project_id, rows, gpu_prices(project_id)),
+        "completeness": completeness.states(project_id, ids),
+        "pinned": pinned_of(project_id, ids),
+    }
 
 
 class TracesView(APIView):
     """Traces of a project."""
+
+    needs = READING
 
     @extend_schema(operation_id="list_traces", parameters=[SpanParameters], responses=_answers(TracePage))
     def get(self, request: Request) -> Response:
@@ -65,11 +75,13 @@ class TracesView(APIView):
             cursor=given.validated_data.get("cursor"),
             limit=given.validated_data["limit"],
         )
-        return Response(TracePage(page, context=_shares(request, page.items)).data)
+        return Response(TracePage(page, context=beside(request, page.items)).data)
 
 
 class TraceView(APIView):
     """One trace."""
+
+    needs = READING
 
     @extend_schema(operation_id="get_trace", responses=_answers(TraceOut, 404))
     def get(self, request: Request, trace_id: str) -> Response:
@@ -79,20 +91,23 @@ class TraceView(APIView):
         if trace is None:
             raise NotFound("The project has no such trace.")
         found = scores.of_trace(project.pk, trace_id)
-        known = completeness.states(project.pk, [trace_id]).get(trace_id)
+        around = beside(request, [trace.summary])
         body = {
             "summary": trace.summary,
             "reported_cost": trace.reported_cost,
             "spans": trace.spans,
             "is_cut": trace.is_cut,
-            "completeness": known,
+            "completeness": around["completeness"].get(trace_id),
             "scores": found,
+            "critical_path": time_on_path(trace.spans),
         }
-        return Response(TraceOut(body, context=_shares(request, [trace.summary])).data)
+        return Response(TraceOut(body, context=around).data)
 
 
 class SpanView(APIView):
     """One span."""
+
+    needs = READING
 
     @extend_schema(operation_id="get_span", responses=_answers(SpanOut, 404))
     def get(self, request: Request, trace_id: str, span_id: str) -> Response:
@@ -105,6 +120,8 @@ class SpanView(APIView):
 
 class BlobView(APIView):
     """An image, a sound or a file that was cut out of a span."""
+
+    needs = READING
 
     @extend_schema(
         operation_id="get_blob",
@@ -132,6 +149,8 @@ class BlobsAway(APIException):
 class SpansView(APIView):
     """Spans of a project."""
 
+    needs = READING
+
     @extend_schema(operation_id="list_spans", parameters=[SpanParameters], responses=_answers(SpanPage))
     def get(self, request: Request) -> Response:
         """List matching spans, newest first, without their texts."""
@@ -147,6 +166,8 @@ class SpansView(APIView):
 
 class MetricsView(APIView):
     """Metrics of a project."""
+
+    needs = READING
 
     @extend_schema(operation_id="query_metric", parameters=[MetricParameters], responses=_answers(MetricOut, 404))
     def get(self, request: Request) -> Response:
@@ -168,6 +189,8 @@ class MetricsView(APIView):
 
 class ScoresView(APIView):
     """Scores of a project."""
+
+    needs = SCORING
 
     @extend_schema(operation_id="list_scores", parameters=[ScoreParameters], responses=_answers(ScorePage))
     def get(self, request: Request) -> Response:
@@ -204,6 +227,7 @@ def _score(entry: dict[str, Any], request: Request) -> Score:
             for field in (
                 "name",
                 "value",
+                "kind",
                 "trace_id",
                 "span_id",
                 "session_id",
@@ -221,6 +245,7 @@ class UnknownView(APIView):
 
     authentication_classes = ()
     permission_classes = ()
+    needs = OPEN
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Answer 404 for every method, as a problem."""

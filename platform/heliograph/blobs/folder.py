@@ -18,6 +18,30 @@ class DurableFolder(FileSystemStorage):
         """Return the name itself: whoever has it has the same content."""
         return name
 
+    def table_function(self, name: str) -> tuple[str, dict[str, str]]:
+        """Return the engine's table function over a Parquet file of this name, and what it binds.
+
+        Only an engine on this machine sees the folder.
+        """
+        path = Path(self.path(name))
+        self._make(path.parent)
+        return "file(%(place)s, 'Parquet')", {"place": str(path)}
+
+    def where(self, name: str) -> str:
+        """Return the path of a name, for people."""
+        return self.path(name)
+
+    def settle(self, name: str) -> None:
+        """Return when a file that somebody else wrote survives loss of power, and only its owner reads it."""
+        path = Path(self.path(name))
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fchmod(descriptor, 0o600)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _sync(path.parent)
+
     def _save(self, name: str, content: "File[bytes]") -> str:
         path = Path(self.path(name))
         self._make(path.parent)

@@ -7,8 +7,9 @@ that is sent for months is stored once a week.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage, storages
@@ -53,30 +54,52 @@ def read(project_id: int, until: str, digest: str) -> "File[bytes] | None":
         raise BlobsAwayError(f"a blob of project {project_id} cannot be read: {error}") from error
 
 
-def expire(today: date) -> int:
-    """Remove every blob whose day has come; return how many. Raises BlobsAwayError."""
+def remove(project_id: int, until: str, digest: str) -> None:
+    """Remove a blob before its day; one that is not there is removed already. Raises BlobsAwayError."""
+    try:
+        _storage().delete(_name(project_id, until, digest))
+    except OSError as error:
+        raise BlobsAwayError(f"a blob of project {project_id} cannot be removed: {error}") from error
+
+
+def expire(today: date, is_held: Callable[[int, str], bool] = lambda _, name: False) -> int:
+    """Remove every blob whose day has come; return how many. Raises BlobsAwayError.
+
+    But for those of which `is_held` says, by project and `<day>/<sha256>`, that they stay.
+    """
     removed = 0
     storage = _storage()
     try:
         for project in storage.listdir("")[0]:
             for day in storage.listdir(project)[0]:
                 if _DAY.fullmatch(day) and day <= today.isoformat():
-                    removed += _remove(storage, f"{project}/{day}")
+                    removed += _remove(storage, f"{project}/{day}", partial(_is_held, is_held, project, day))[0]
     except OSError as error:
         raise BlobsAwayError(f"expired blobs cannot be removed: {error}") from error
     return removed
 
 
-def _remove(storage: Storage, folder: str) -> int:
-    """Remove a folder with everything in it; return how many blobs that were."""
+def _is_held(is_held: Callable[[int, str], bool], project: str, day: str, digest: str) -> bool:
+    return is_held(int(project), f"{day}/{digest}")
+
+
+def _remove(storage: Storage, folder: str, is_held: Callable[[str], bool]) -> tuple[int, int]:
+    """Remove what is below a folder, and the folder with it; return how many blobs that were, and how many are held."""
     folders, files = storage.listdir(folder)
-    removed = sum(_remove(storage, f"{folder}/{each}") for each in folders)
+    removed = held = 0
+    for each in folders:
+        below = _remove(storage, f"{folder}/{each}", is_held)
+        removed, held = removed + below[0], held + below[1]
     for name in files:
-        storage.delete(f"{folder}/{name}")
+        if is_held(name):
+            held += 1
+        else:
+            storage.delete(f"{folder}/{name}")
+            removed += 1
     # A bucket has no folders of its own.
-    if storage.exists(folder):
+    if not held and storage.exists(folder):
         storage.delete(folder)
-    return removed + len(files)
+    return removed, held
 
 
 def _name(project_id: int, until: str, digest: str) -> str:

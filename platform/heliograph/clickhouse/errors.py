@@ -70,7 +70,9 @@ _NAMES: dict[type[StoreError], tuple[str, ...]] = {
         *("TOO_LESS_LIVE_REPLICAS", "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE", "UNKNOWN_STATUS_OF_INSERT"),
         *("ALL_REPLICAS_ARE_STALE", "NO_AVAILABLE_REPLICA", "NO_ACTIVE_REPLICAS", "NO_REPLICA_HAS_PART"),
         *("SHARD_HAS_NO_CONNECTIONS", "NO_REMOTE_SHARD_FOUND", "RECEIVED_ERROR_FROM_REMOTE_IO_SERVER"),
-        *("POCO_EXCEPTION", "STD_EXCEPTION", "UNKNOWN_EXCEPTION"),  # files, sockets and memory of the server's host
+        # Files, sockets and memory of the server's host.
+        *("POCO_EXCEPTION", "STD_EXCEPTION", "UNKNOWN_EXCEPTION"),
+        *("CANNOT_OPEN_FILE", "CANNOT_WRITE_TO_FILE_DESCRIPTOR", "CANNOT_CLOSE_FILE", "CANNOT_CREATE_DIRECTORY"),
     ),
     CapacityError: (
         *("TIMEOUT_EXCEEDED", "TOO_SLOW", "MEMORY_LIMIT_EXCEEDED", "CANNOT_ALLOCATE_MEMORY", "CANNOT_MREMAP"),
@@ -92,7 +94,7 @@ _NAMES: dict[type[StoreError], tuple[str, ...]] = {
     ),
 }
 _NUMBERS: dict[type[StoreError], tuple[int, ...]] = {
-    UnavailableError: (425, 439, 473),  # SYSTEM_ERROR CANNOT_SCHEDULE_TASK DEADLOCK_AVOIDED
+    UnavailableError: (425, 439, 473, 499),  # SYSTEM_ERROR CANNOT_SCHEDULE_TASK DEADLOCK_AVOIDED S3_ERROR
     CapacityError: (469, 733),  # VIOLATED_CONSTRAINT of the embedded server's packet limits; MEMORY_RESERVATION_KILLED
     UserError: (407, 427),  # DECIMAL_OVERFLOW CANNOT_COMPILE_REGEXP
     AccessError: (497, 516),  # ACCESS_DENIED AUTHENTICATION_FAILED

@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from heliograph.clickhouse import client
+from heliograph.clickhouse.cluster import Topology
 from heliograph.clickhouse.errors import Permanent
 
-SCHEMA_DIR = Path(__file__).resolve().parent / "schema"
+SCHEMA_DIR = client.SCHEMA_DIR
 _FILE_NAME = re.compile(r"(?P<number>\d{4})_[a-z0-9_]+\.sql")
 
 CREATE_MIGRATIONS = """
@@ -33,7 +35,9 @@ SELECT_APPLIED = (
 )
 INSERT_APPLIED = "INSERT INTO schema_migrations (number, name, checksum) SELECT %(number)s, %(name)s, %(checksum)s"
 
-# What rewrites or drops stored data, or cannot be run twice. A file that means it says `-- dangerous: <reason>`.
+# What rewrites or drops stored data, or cannot be run twice. A file that means it says `-- dangerous: <reason>`, or
+# `-- rewrites: <what and how long>` where an operator shall choose the time: it is refused on a store that is in use
+# until they accept it.
 _DANGERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), danger)
     for pattern, danger in (
@@ -53,7 +57,8 @@ _DANGERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^INSERT\b", "would store its rows again when run twice"),
     )
 )
-_DANGEROUS_MARK = re.compile(r"^-- dangerous: *\S", re.MULTILINE)
+_DANGEROUS_MARK = re.compile(r"^-- (dangerous|rewrites): *\S", re.MULTILINE)
+_REWRITES_MARK = re.compile(r"^-- rewrites: *(\S.*)", re.MULTILINE)
 
 
 class ChangedMigrationError(Permanent):
@@ -62,6 +67,10 @@ class ChangedMigrationError(Permanent):
 
 class DangerousMigrationError(Permanent):
     """A file rewrites data without saying so."""
+
+
+class RewriteNotAcceptedError(Permanent):
+    """A file rewrites stored data, and nobody has said that now is the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,12 @@ class Migration:
         """The file's statements without the comments before them."""
         parts = (re.sub(r"\A(?:\s*--[^\n]*\n)*\s*", "", part) for part in re.split(r";[ \t]*(?:\n|\Z)", self.text))
         return [part.strip() for part in parts if part.strip()]
+
+    @property
+    def rewrites(self) -> str:
+        """What an operator has to accept before this file runs, '' for most."""
+        match = _REWRITES_MARK.search(self.text)
+        return match[1].strip() if match else ""
 
     @property
     def dangers(self) -> list[str]:
@@ -112,10 +127,14 @@ def read_migrations(folder: Path = SCHEMA_DIR) -> list[Migration]:
     return migrations
 
 
+def rendered(migration: Migration, topology: Topology) -> list[str]:
+    """Return a file's statements as they are for one server, or for all of a cluster."""
+    return [each for statement in migration.statements for each in topology.render(statement, client.tables())]
+
+
 def pending(migrations: list[Migration]) -> list[Migration]:
     """Return what the store has not applied; raise if an applied file was changed or a new one is dangerous."""
-    tables = client.execute_unscoped("EXISTS TABLE schema_migrations", tag="migrate.exists")
-    applied = client.execute_unscoped(SELECT_APPLIED, tag="migrate.applied") if tables[0]["result"] else []
+    applied = _applied()
     checksums = {row["number"]: row["checksums"] for row in applied}
     for migration in migrations:
         if migration.number in checksums and checksums[migration.number] != [migration.checksum]:
@@ -129,11 +148,33 @@ def pending(migrations: list[Migration]) -> list[Migration]:
     return new
 
 
-def migrate(folder: Path = SCHEMA_DIR) -> Iterator[Migration]:
-    """Apply what is pending, yielding each file before it runs. Raises StoreError, ValueError."""
+def _applied() -> list[dict[str, Any]]:
+    tables = client.execute_unscoped("EXISTS TABLE schema_migrations", tag="migrate.exists")
+    return client.execute_unscoped(SELECT_APPLIED, tag="migrate.applied") if tables[0]["result"] else []
+
+
+def not_accepted(new: list[Migration]) -> list[str]:
+    """Return what of the pending files an operator has to accept: nothing where the store is new and so empty."""
+    if not _applied():
+        return []
+    return [f"{migration.name}: {migration.rewrites}" for migration in new if migration.rewrites]
+
+
+def migrate(folder: Path = SCHEMA_DIR, *, accept_rewrites: bool = False) -> Iterator[Migration]:
+    """Apply what is pending, yielding each file before it runs. Raises StoreError, ValueError.
+
+    Nothing is applied where one of the files rewrites what is stored and that was not accepted.
+    """
+    new = pending(read_migrations(folder))
+    if not accept_rewrites and (refused := not_accepted(new)):
+        raise RewriteNotAcceptedError(
+            "This version rewrites what is stored:\n  " + "\n  ".join(refused) + "\n"
+            "Make a backup (heliograph backup), then say that now is the time: heliograph migrate --accept-rewrites"
+        )
     client.execute_unscoped(CREATE_MIGRATIONS, tag="migrate.create")
-    for migration in pending(read_migrations(folder)):
+    for migration in new:
         yield migration
+        # The door renders them, as all statements.
         for statement in migration.statements:
             client.execute_unscoped(statement, tag="migrate.apply")
         client.execute_unscoped(

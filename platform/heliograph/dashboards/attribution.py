@@ -1,5 +1,6 @@
 """Costs: who used how much of the GPUs, in joules, GPU-seconds and USD, and that it adds up to the counter."""
 
+import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -12,12 +13,14 @@ from heliograph.accounts.models import Project
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.money import Money, money
+from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
 from heliograph.query import attribution
 from heliograph.query.attribution import Attribution, Group
 from heliograph.query.filters import InvalidFilterError, TimeRange
 from heliograph.query.prices import gpu_prices, weights_of
 from heliograph.query.sharing import policy_name
+from heliograph.query.terms import written
 
 DIMENSIONS = {
     "user": "User",
@@ -30,17 +33,20 @@ DIMENSIONS = {
     "request": "Request",
 }
 SHOWN = 100
+# The field of the filter language that says the same; of the others, a trace says nothing by one field.
+_FIELDS = {"user": "user", "adapter": "adapter", "model": "model", "service": "service", "gpu": "gpu"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One value of the dimension, its share of all GPU-seconds, and its cost of GPUs and APIs together."""
+    """One value of the dimension, its share of all GPU-seconds, its cost of GPUs and APIs, the filter of its traces."""
 
     group: Group
     share: float
     cost: Money
     trace_id: str
     span_id: str
+    filter: str
 
 
 @explained
@@ -87,6 +93,7 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "weights": weights,
         "tenant_key": settings.TENANT_ATTRIBUTE,
         "api_url": _api_url(project, dimension, span),
+        **sending_context(project),
     }
     return render(request, "dashboards/attribution.html", context)
 
@@ -102,8 +109,20 @@ def _rows(found: Attribution) -> list[Row]:
     for group in found.groups:
         trace_id, _, span_id = group.key.partition("/") if found.dimension == "request" else ("", "", "")
         share = group.gpu.gpu_seconds / total if group.gpu else 0.0
-        rows.append(Row(group, share, money(group.api_usd, group.api_unpriced, group.gpu), trace_id, span_id))
+        cost = money(group.api_usd, group.api_unpriced, group.gpu)
+        rows.append(Row(group, share, cost, trace_id, span_id, _filter(found.dimension, group.key)))
     return rows
+
+
+def _filter(dimension: str, key: str) -> str:
+    """Return the filter that finds the group's traces, '' where the language has none."""
+    if not key:
+        return ""
+    if dimension == "tenant":
+        name = settings.TENANT_ATTRIBUTE
+        # A sender says it on the span or on its resource; a filter holds one of the two.
+        return f"attributes.{name}:{written(key)}" if re.fullmatch(r"[\w.]+", name) else ""
+    return f"{_FIELDS[dimension]}:{written(key)}" if dimension in _FIELDS else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,20 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that happened, drawn as a vertical line with words; `is_bad` where it explains trouble."""
+    """Something that happened, drawn as a vertical line with words; `is_bad` where it explains trouble.
+
+    `url` leads to what there is to see of it.
+    """
 
     at_ms: int
     words: str
     is_bad: bool = False
+    url: str = ""
+
+    @property
+    def at_ns(self) -> int:
+        """When, as pages write it."""
+        return self.at_ms * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,8 @@ class Chart:
     stretch of the axis, such as a trace's own time. `range_ms` are the ends of the axis where not the data's, so that
     charts of one range can be compared; `can_narrow` lets the reader drag a new time range for the page. `marks` are
     what happened meanwhile. `slow_url` answers a click on a moment with the slowest requests around it. `is_named`
-    names a single line too, where the title does not.
+    names a single line too, where the title does not. `by_name`: a line's colour comes from its name, so that a model
+    has one on every page, whichever others stand beside it. `about` names the measures whose alerts are marks on it.
     """
 
     id: str
@@ -55,6 +65,8 @@ class Chart:
     marks: Sequence[Mark] = ()
     slow_url: str = ""
     is_named: bool = False
+    by_name: bool = False
+    about: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:

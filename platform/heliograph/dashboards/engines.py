@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from heliograph.accounts.models import Project
+from heliograph.dashboards import alert_marks
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import Chart, Mark, Series, Unit, over_range
 from heliograph.dashboards.failures import explained
@@ -29,7 +30,10 @@ LISTED = ("ttft", "tpot", "e2e", "queue", "running", "waiting", "kv_usage", "pre
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A canonical metric on a page: its chart's question, how its value is turned into the chart's unit."""
+    """A canonical metric on a page: its chart's question, how its value is turned into the chart's unit.
+
+    Alert rules call those that they watch by the same names.
+    """
 
     metric: str
     title: str
@@ -134,7 +138,12 @@ def show_one(request: HttpRequest, project: Project) -> HttpResponse:
         "error": chosen.error,
         "shortened": span.start != chosen.range.start,
         "engine": one.instance,
-        "charts": over_range([chart for chart in charts if not chart.is_empty], span, _marks(project, span, one), slow),
+        "charts": alert_marks.with_alerts(
+            project,
+            over_range([chart for chart in charts if not chart.is_empty], span, _marks(project, span, one), slow),
+            span,
+            **{name: [value] for name, value in asked.items()},
+        ),
         "absent": [
             (shown.title, series.reason or "no samples")
             for (shown, series) in drawn
@@ -181,7 +190,9 @@ def _chart(shown: Shown, series: CanonicalSeries) -> Chart:
     if all(value is None for line in lines for value in line.values):
         word = {"lower": "at least", "upper": "at most"}.get(series.bound, "mean" if shown.unit == "ns" else "value")
         lines = [Series(word, of("value"))]
-    return Chart(f"engine-{shown.metric}", shown.title, shown.unit, times, lines, maximum=shown.maximum)
+    return Chart(
+        f"engine-{shown.metric}", shown.title, shown.unit, times, lines, maximum=shown.maximum, about=(shown.metric,)
+    )
 
 
 def _marks(project: Project, span: TimeRange, one: InstanceMetrics) -> list[Mark]:

@@ -1,4 +1,4 @@
-"""The evaluations page: how good answers are, the worst of them, drift checks and comparisons of releases."""
+"""The evaluations page: how good answers are by one score, its spread, the worst, what moved, and comparisons."""
 
 from typing import Any
 
@@ -9,31 +9,29 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from heliograph.accounts.models import Project
+from heliograph.dashboards import alert_marks
 from heliograph.dashboards.access import editor_page, may_edit, project_page
 from heliograph.dashboards.charts import Chart, Series, over_range
 from heliograph.dashboards.failures import explained
-from heliograph.dashboards.timerange import chosen_range
+from heliograph.dashboards.score_spread import EDGE, SIDE, bars, places
+from heliograph.dashboards.timerange import ChosenRange, chosen_range
 from heliograph.evals.models import Run
 from heliograph.evals.queue import wake_worker
-from heliograph.query import scores
+from heliograph.gates.models import Finding
+from heliograph.query import reliability, scores
 from heliograph.query.facets import facets
-from heliograph.query.filters import RollupFilter
-from heliograph.query.scores import ScoreFilter
+from heliograph.query.filters import InvalidFilterError, RollupFilter
+from heliograph.query.scores import ScoreFilter, ScoreName
 
 RUNS_SHOWN = 30
 WORST_SHOWN = 10
+FINDINGS_SHOWN = 5
 # One person who clicks in anger must not fill the queue.
 MAX_WAITING = 20
+# Shown unless another one is asked for, where answers have it.
 SCORE = "groundedness"
-
-
-class DriftForm(forms.Form):
-    """What a drift check looks at."""
-
-    service = forms.CharField(required=False, max_length=200)
-    side = forms.ChoiceField(choices=[("input", "what users ask"), ("output", "what models answer")])
-    current_hours = forms.FloatField(initial=24, min_value=0.1, max_value=24 * 90)
-    reference_hours = forms.FloatField(initial=24 * 7, min_value=0.1, max_value=24 * 365)
+# Of a score from 0 to 1; below it an answer is probably not good.
+BOUND = 0.5
 
 
 class RegressionForm(forms.Form):
@@ -57,14 +55,6 @@ class RegressionForm(forms.Form):
 def show(request: HttpRequest, project: Project) -> HttpResponse:
     """Show the page."""
     return _page(request, project)
-
-
-@require_POST
-@explained
-@editor_page
-def request_drift(request: HttpRequest, project: Project) -> HttpResponse:
-    """Queue a drift check."""
-    return _queue(request, project, Run.Kind.DRIFT, DriftForm(request.POST), "drift_form")
 
 
 @require_POST
@@ -103,31 +93,82 @@ def _queue(request: HttpRequest, project: Project, kind: Run.Kind, form: forms.F
 
 def _page(request: HttpRequest, project: Project, *, status: int = 200, **given_forms: forms.Form) -> HttpResponse:
     chosen = chosen_range(request)
-    given = ScoreFilter(range=chosen.range, name=SCORE)
+    named = scores.names(project.pk, chosen.range)
+    name = _chosen_score(request, named)
+    given = ScoreFilter(range=chosen.range, name=name, live_only=True)
+    spread = scores.distribution(project.pk, given)
+    # A share under a half says something of scores from 0 to 1 alone.
+    bound = BOUND if not spread or (spread[0].low >= 0 and spread[-1].high <= 1) else None
+    highest_first = request.GET.get("worst") == "highest"
     seen = facets(project.pk, RollupFilter(range=chosen.range), limit=50)
     context = {
         "project": project,
         "chosen": chosen,
         "error": chosen.error,
-        "names": scores.names(project.pk, chosen.range),
-        "total": scores.total(project.pk, given, bound=0.5),
-        "charts": over_range(_charts(project, given), chosen.range),
-        "releases": scores.by_group(project.pk, given, "release", bound=0.5),
-        "models": scores.by_group(project.pk, given, "model", bound=0.5),
-        "worst": scores.worst(project.pk, given, limit=WORST_SHOWN),
+        "score": name,
+        "score_names": [each.name for each in named if each.scored] or [name],
+        "is_groundedness": name == SCORE,
+        "bound": bound,
+        "total": scores.total(project.pk, given, bound=bound),
+        "charts": alert_marks.with_alerts(
+            project, over_range(_charts(project, given, bound), chosen.range), chosen.range
+        ),
+        "releases": scores.by_group(project.pk, given, "release", bound=bound),
+        "models": scores.by_group(project.pk, given, "model", bound=bound),
+        "worst": scores.worst(project.pk, given, limit=WORST_SHOWN, lowest=not highest_first),
+        "highest_first": highest_first,
+        "other_order": _query(request, "worst", "" if highest_first else "highest"),
+        "bars": bars(name, spread),
+        **_reliability(project, given),
+        "moved": _moved(project, chosen),
         "runs": project.runs.exclude(kind=Run.Kind.GROUNDEDNESS).select_related("requested_by")[:RUNS_SHOWN],
-        "passes": project.runs.filter(kind=Run.Kind.GROUNDEDNESS)[:5],
         "services": [entry.value for entry in seen["service"]],
         "release_names": [entry.value for entry in seen["release"]],
         "may_edit": may_edit(request, project),
-        "drift_form": DriftForm(),
         "regression_form": RegressionForm(),
     }
     return render(request, "dashboards/evaluations.html", context | given_forms, status=status)
 
 
-def _charts(project: Project, given: ScoreFilter) -> list[Chart]:
-    points = scores.series(project.pk, given, bound=0.5)
+def _chosen_score(request: HttpRequest, named: list[ScoreName]) -> str:
+    """Return the name asked for, else groundedness, else the score with the most verdicts."""
+    asked = request.GET.get("score", "")
+    if len(asked) > 200:
+        raise InvalidFilterError("score", "may have at most 200 characters")
+    if asked:
+        return asked
+    scored = {each.name: each.scored for each in named if each.scored}
+    return SCORE if SCORE in scored or not scored else max(scored, key=lambda name: (scored[name], name))
+
+
+def _query(request: HttpRequest, name: str, value: str) -> str:
+    """Return the page's query with one parameter of another value, or without it."""
+    parameters = request.GET.copy()
+    parameters.pop(name, None)
+    if value:
+        parameters[name] = value
+    return "?" + parameters.urlencode()
+
+
+def _reliability(project: Project, given: ScoreFilter) -> dict[str, Any]:
+    found = reliability.reliability(project.pk, given)
+    return {
+        "places": places(found),
+        "side": SIDE,
+        "edge": EDGE,
+        "labelled": sum(each.labelled for each in found),
+        "calibration_error": reliability.calibration_error(found),
+    }
+
+
+def _moved(project: Project, chosen: ChosenRange) -> list[Finding]:
+    """The latest findings of drift monitors in the range, with the clusters that grew or shrank."""
+    found = Finding.objects.filter(project=project, created_at__gte=chosen.range.start, created_at__lt=chosen.range.end)
+    return list(found.select_related("monitor")[:FINDINGS_SHOWN])
+
+
+def _charts(project: Project, given: ScoreFilter, bound: float | None) -> list[Chart]:
+    points = scores.series(project.pk, given, bound=bound)
     stats = [point.stats for point in points]
     times = [point.start_s * 1000 for point in points]
     mean = Series(
@@ -140,10 +181,14 @@ def _charts(project: Project, given: ScoreFilter) -> list[Chart]:
         low=[row.share_low for row in stats],
         high=[row.share_high for row in stats],
     )
+    is_first = given.name == SCORE
     empty = "No answer with documents was judged in this time range. The evaluator looks every half minute."
-    return [
-        Chart("mean", "How well were answers grounded?", "number", times, [mean], empty=empty, maximum=1.0),
-        Chart(
-            "share", "How many answers were probably not grounded?", "share", times, [share], empty=empty, maximum=1.0
-        ),
-    ]
+    if not is_first:
+        empty = f"Nothing has a score {given.name} in this time range."
+    about = alert_marks.of_score(given.name)
+    title = "How well were answers grounded?" if is_first else f"What was the mean {given.name}?"
+    charts = [Chart("mean", title, "number", times, [mean], empty=empty, maximum=1.0 if bound else None, about=about)]
+    if bound is not None:
+        title = "How many answers were probably not grounded?" if is_first else f"How many had {given.name} under 0.5?"
+        charts.append(Chart("share", title, "share", times, [share], empty=empty, maximum=1.0, about=about))
+    return charts

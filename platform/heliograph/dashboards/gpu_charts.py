@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from heliograph.dashboards.alert_marks import GPU_FAILURES
 from heliograph.dashboards.charts import Chart, Mark, Series, Unit, Value
 from heliograph.query.fleet import GpuEvent
 from heliograph.query.gpu_series import Line
@@ -26,7 +27,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One chart: what it asks, of which metrics, in which unit."""
+    """One chart: what it asks, of which metrics, in which unit; `about` as of a Chart."""
 
     id: str
     title: str
@@ -34,6 +35,7 @@ class Question:
     wanted: tuple[Wanted, ...]
     maximum: float | None = None
     empty: str = "This GPU, its driver or its sender reports nothing of it."
+    about: tuple[str, ...] = ()
 
 
 # All groups of readings that the agent makes (docs/gpu-agent.md), by what a reader asks.
@@ -48,6 +50,7 @@ QUESTIONS = (
             Wanted("gpu.graphics.activity", "graphics or compute"),
         ),
         1.0,
+        about=("gpu_utilization", *GPU_FAILURES),
     ),
     Question(
         "activity",
@@ -72,6 +75,13 @@ QUESTIONS = (
             Wanted("hw.gpu.memory.limit", "total"),
             Wanted("gpu.memory.reserved", "reserved by the driver"),
         ),
+        about=("gpu_memory",),
+    ),
+    Question(
+        "bar1",
+        "How full was its BAR1 window?",
+        "bytes",
+        (Wanted("gpu.memory.bar1.usage", "mapped"), Wanted("gpu.memory.bar1.limit", "total")),
     ),
     Question(
         "power",
@@ -83,6 +93,7 @@ QUESTIONS = (
             Wanted("hw.energy", "from the energy counter", rate=True),
             Wanted("gpu.power.limit", "limit"),
         ),
+        about=("gpu_power",),
     ),
     Question(
         "throttle",
@@ -91,6 +102,7 @@ QUESTIONS = (
         (Wanted("gpu.throttle.time", "{}", rate=True),),
         1.0,
         "No throttle counters came: drivers before 575 and other makers have none.",
+        ("gpu_throttled",),
     ),
     Question(
         "clock",
@@ -103,6 +115,23 @@ QUESTIONS = (
         "How warm was it?",
         "celsius",
         (Wanted("hw.temperature"), Wanted("hw.temperature.limit", "limit {}")),
+        about=("gpu_temperature",),
+    ),
+    Question(
+        "heat-margin",
+        "How far was it from being slowed by heat (T.limit)?",
+        "celsius",
+        (Wanted("gpu.temperature.margin", "degrees left"), Wanted("gpu.temperature.limit.margin", "limit {}")),
+        None,
+        "The driver tells no margin (T.limit): it came with Hopper GPUs and newer drivers.",
+    ),
+    Question(
+        "recovery",
+        "Did the driver ask for a reset or a restart?",
+        "number",
+        (Wanted("gpu.recovery.action", "{}"),),
+        1.0,
+        "No recovery action was asked for, or the driver does not tell (before 565).",
     ),
     Question(
         "errors",
@@ -110,15 +139,23 @@ QUESTIONS = (
         "per_s",
         (
             Wanted("hw.errors", "{}", rate=True),
+            Wanted("gpu.ecc.volatile.errors", "ECC {}, since the driver was loaded", rate=True),
             Wanted("gpu.rows.remapped", "rows remapped {}", rate=True),
             Wanted("gpu.nvlink.errors", "NVLink {}", rate=True),
         ),
+        about=GPU_FAILURES,
     ),
     Question(
         "pcie",
         "How much went over PCIe?",
         "bytes_per_s",
         (Wanted("hw.gpu.io", "{}", rate=True), Wanted("gpu.pcie.throughput", "{} (GPM)")),
+    ),
+    Question(
+        "link",
+        "Did its PCIe link keep its width and generation?",
+        "count",
+        (Wanted("gpu.pcie.link.width", "lanes {}"), Wanted("gpu.pcie.link.generation", "generation {}")),
     ),
     Question(
         "nvlink",
@@ -148,10 +185,25 @@ QUESTIONS = (
 
 # A line a GPU: what a node's GPUs are compared by.
 NODE_QUESTIONS = (
-    Question("node-utilization", "How busy was each?", "share", (Wanted("hw.gpu.utilization"),), 1.0),
-    Question("node-memory", "How full was each one's memory?", "bytes", (Wanted("hw.gpu.memory.usage"),)),
-    Question("node-power", "How much power did each draw?", "watt", (Wanted("hw.power"),)),
-    Question("node-temperature", "How warm was each?", "celsius", (Wanted("hw.temperature"),)),
+    Question(
+        "node-utilization",
+        "How busy was each?",
+        "share",
+        (Wanted("hw.gpu.utilization"),),
+        1.0,
+        about=("gpu_utilization", *GPU_FAILURES),
+    ),
+    Question(
+        "node-memory",
+        "How full was each one's memory?",
+        "bytes",
+        (Wanted("hw.gpu.memory.usage"),),
+        about=("gpu_memory",),
+    ),
+    Question("node-power", "How much power did each draw?", "watt", (Wanted("hw.power"),), about=("gpu_power",)),
+    Question(
+        "node-temperature", "How warm was each?", "celsius", (Wanted("hw.temperature"),), about=("gpu_temperature",)
+    ),
     Question("node-clock", "Did the clocks hold?", "hertz", (Wanted("gpu.clock.frequency"),)),
     Question(
         "node-throttle",
@@ -159,6 +211,7 @@ NODE_QUESTIONS = (
         "share",
         (Wanted("gpu.throttle.time", rate=True),),
         1.0,
+        about=("gpu_throttled",),
     ),
 )
 _WHOLE_GPU = ("", "general", "gpu", "sm", "graphics")
@@ -242,6 +295,7 @@ def _chart(question: Question, named: Sequence[tuple[str, Line]]) -> Chart:
         empty=question.empty,
         maximum=question.maximum,
         is_named=True,
+        about=question.about,
     )
 
 
@@ -307,9 +361,15 @@ _REASONS = {
 }
 
 
+_COUNTED = (
+    *("gpu.throttle.time", "hw.errors", "gpu.nvlink.errors", "gpu.rows.remapped", "gpu.ecc.volatile.errors"),
+    "gpu.recovery.action",
+)
+
+
 def _is_told(line: Line) -> bool:
     """Whether a line says something: an error or a reason that never happened would only fill the legend."""
-    if line.metric in ("gpu.throttle.time", "hw.errors", "gpu.nvlink.errors", "gpu.rows.remapped"):
+    if line.metric in _COUNTED:
         return any(value for _, value in line.points)
     return True
 

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from heliograph.accounts.models import Project
-from heliograph.dashboards import gpu_charts
+from heliograph.dashboards import alert_marks, gpu_charts
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import over_range
 from heliograph.dashboards.failures import explained
@@ -60,7 +60,8 @@ def show(request: HttpRequest, project: Project, gpu_uuid: str) -> HttpResponse:
         if event.name not in gpu_charts.UNTOLD_EVENTS
     ]
     slow = f"{reverse('gpus-slow', args=[project.slug])}?{urlencode({'gpu': gpu_uuid, 'host': device.host})}"
-    charts = over_range(gpu_charts.gpu_charts(lines), chosen.range, gpu_charts.marks_of(events), slow)
+    drawn = over_range(gpu_charts.gpu_charts(lines), chosen.range, gpu_charts.marks_of(events), slow)
+    charts = alert_marks.with_alerts(project, drawn, chosen.range, host=[device.host], gpu=[gpu_uuid])
     siblings = fleet.fleet(project.pk, chosen.range, host=device.host).gpus
     context = {
         "project": project,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from heliograph.dashboards.charts import Chart, Series, Unit, Value
-from heliograph.query import gpu, serving
+from heliograph.query import gpu, gpu_series, serving
 from heliograph.query.diagnosis import TraceDiagnosis
 from heliograph.query.filters import InvalidFilterError, TimeRange, from_ns
 from heliograph.query.gpu import Gpu, TraceGpus
@@ -25,6 +25,9 @@ _ENGINE_LANES: tuple[tuple[str, str, Unit, float | None], ...] = (
 )
 # The lanes of one page; a trace over more engines shows those of its longest calls.
 MAX_ENGINES = 4
+# A trace over more hosts shows the throttling of the first ones.
+MAX_HOSTS = 4
+THROTTLE_TIME = "gpu.throttle.time"
 # A lane is about as many pixels wide.
 MAX_STEPS = 240
 
@@ -41,6 +44,28 @@ def charts(found: TraceGpus, trace: TraceRow, labels: Mapping[str, str] | None =
         }
         drawn.append(_lane(f"gpu-{name}", title, unit, maximum, values, trace))
     return [chart for chart in drawn if not chart.is_empty]
+
+
+def throttle_chart(
+    project_id: int, found: TraceGpus, trace: TraceRow, labels: Mapping[str, str] | None = None
+) -> Chart | None:
+    """Return the lane of the share of time for which something held a GPU's clocks down; None where nothing did."""
+    names = {one.uuid: (labels or {}).get(one.uuid) or _label(one, found.gpus) for one in found.gpus}
+    values: dict[str, dict[int, float]] = {name: {} for name in names.values()}
+    # A counter read each few seconds: one reading before and one after the trace tell its rise.
+    hosts = sorted({one.host for one in found.gpus})[:MAX_HOSTS]
+    for host in hosts:
+        for line in gpu_series.rates(project_id, found.range, [THROTTLE_TIME], host=host, buckets=MAX_STEPS):
+            if line.gpu_uuid not in names:
+                continue
+            held = values[names[line.gpu_uuid]]
+            # Reasons overlap: the strongest at each moment stands for all.
+            for at, share in line.points:
+                held[at * 1_000] = max(held.get(at * 1_000, 0.0), min(share, 1.0))
+    if not any(share for held in values.values() for share in held.values()):
+        return None
+    chart = _lane("gpu-throttle", "Clocks held down", "share", 1.0, values, trace)
+    return None if chart.is_empty else chart
 
 
 def engine_charts(project_id: int, found: TraceDiagnosis | None, trace: TraceRow) -> list[Chart]:

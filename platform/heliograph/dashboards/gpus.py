@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from heliograph.accounts.models import Project
-from heliograph.dashboards import gpu_charts
+from heliograph.dashboards import alert_marks, gpu_charts
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import over_range
 from heliograph.dashboards.failures import explained
@@ -130,10 +130,10 @@ def show_node(request: HttpRequest, project: Project) -> HttpResponse:
         ),
     ]
     slow = f"{reverse('gpus-slow', args=[project.slug])}?{urlencode({'host': host})}"
-    marks = gpu_charts.marks_of(events, labels)
+    charts = over_range(gpu_charts.node_charts(lines, labels), chosen.range, gpu_charts.marks_of(events, labels), slow)
     context |= {
         "host": host,
-        "charts": over_range(gpu_charts.node_charts(lines, labels), chosen.range, marks, slow),
+        "charts": alert_marks.with_alerts(project, charts, chosen.range, host=[host], gpu=list(labels)),
         "events": [event for event in events if event.name not in gpu_charts.UNTOLD_EVENTS][:50],
         "labels": labels,
         "slow_url": f"{slow}&{chosen.query}",

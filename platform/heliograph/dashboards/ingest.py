@@ -16,6 +16,7 @@ from heliograph.clickhouse.errors import StoreError
 from heliograph.dashboards.access import editor_page, may_edit, project_page
 from heliograph.dashboards.charts import Chart, Series, over_range
 from heliograph.dashboards.timerange import ChosenRange, chosen_range
+from heliograph.dashboards.wording import so_many_are
 from heliograph.ingest.dead_letters import DeadLetters, Letter, NoLetterError
 from heliograph.ingest.letter_view import view_of
 from heliograph.ingest.refusals import Refusal
@@ -130,7 +131,7 @@ def replay_letter(request: HttpRequest, project: Project, letter_id: str) -> Htt
     except Refusal as refusal:
         messages.error(request, f"The body still cannot be read, and stays here. {refusal.message}")
         return redirect("ingest-letter", project.slug, letter_id)
-    messages.success(request, f"{items} items are on their way; they are stored within seconds, each once.")
+    messages.success(request, f"{so_many_are(items, 'item')} on the way; stored within seconds, each once.")
     return redirect("ingest", project.slug)
 
 

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django import forms
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
+from django.http import HttpRequest
 
 from heliograph.accounts.limits import LIMIT_FIELDS
-from heliograph.accounts.models import ApiKey, Membership, Project
+from heliograph.accounts.models import ApiKey, Project
+from heliograph.accounts.permissions import may
+from heliograph.accounts.roles import Capability
 from heliograph.clickhouse.errors import StoreError
-from heliograph.dashboards.access import project_page
+from heliograph.dashboards.access import page_for, reader_of
 from heliograph.query import ledger
 from heliograph.query.ledger import KeyUse
 
@@ -49,30 +48,24 @@ class KeyRow:
     use: KeyUse | None
 
 
-def is_owner(request: HttpRequest, project: Project) -> bool:
-    """Whether the reader is an owner of the project's organisation."""
-    return Membership.objects.filter(
-        organization=project.organization_id, user=request.user.pk, role=Membership.Role.OWNER
-    ).exists()
+def may_limit(request: HttpRequest, project: Project) -> bool:
+    """Whether the reader may change limits."""
+    return may(reader_of(request), project, Capability.LIMIT)
 
 
-@require_POST
-@project_page
-def change_project(request: HttpRequest, project: Project) -> HttpResponse:
-    """Set the project's limits."""
-    return _change(request, project, ProjectLimitsForm(request.POST, instance=project), "Each key of this project")
-
-
-@require_POST
-@project_page
-def change_key(request: HttpRequest, project: Project, key_id: int) -> HttpResponse:
-    """Set one key's limits."""
-    key = get_object_or_404(project.api_keys, pk=key_id, revoked_at=None)
-    return _change(request, project, KeyLimitsForm(request.POST, instance=key), f"The key “{key.name}”")
+limits_page = page_for(Capability.LIMIT)
 
 
 def limits_context(request: HttpRequest, project: Project) -> dict[str, object]:
     """Return what the settings page says of limits and use."""
+    return key_rows(project) | {
+        "project_limits": ProjectLimitsForm(instance=project, auto_id="id_project_%s"),
+        "may_limit": may_limit(request, project),
+    }
+
+
+def key_rows(project: Project, refused: KeyLimitsForm | None = None) -> dict[str, object]:
+    """Return the keys with what they were used for; one keeps its form that was refused."""
     uses: dict[int, KeyUse] | None = None
     # Without the store the page says that it is not known; nothing else on it needs the store.
     with suppress(StoreError):
@@ -80,29 +73,15 @@ def limits_context(request: HttpRequest, project: Project) -> dict[str, object]:
     keys = project.api_keys.filter(revoked_at=None).order_by("-created_at")[:200]
     return {
         "key_rows": [
-            KeyRow(key, KeyLimitsForm(instance=key, auto_id=f"id_{key.pk}_%s"), (uses or {}).get(key.pk))
+            KeyRow(
+                key,
+                refused
+                if refused and refused.instance.pk == key.pk
+                else KeyLimitsForm(instance=key, auto_id=f"id_{key.pk}_%s"),
+                (uses or {}).get(key.pk),
+            )
             for key in keys
         ],
         "keyless_use": (uses or {}).get(0),
         "uses_known": uses is not None,
-        "project_limits": ProjectLimitsForm(instance=project, auto_id="id_project_%s"),
-        "is_owner": is_owner(request, project),
     }
-
-
-def _change(request: HttpRequest, project: Project, form: KeyLimitsForm | ProjectLimitsForm, who: str) -> HttpResponse:
-    context: dict[str, object] = {"project": project}
-    if not is_owner(request, project):
-        context |= {
-            "title": "Only owners may change limits",
-            "reason": f"Ask an owner of {project.organization.name}.",
-        }
-        return render(request, "dashboards/failure.html", context, status=403)
-    if not form.is_valid():
-        faults = form.errors.items()
-        said = "; ".join(f"{form.fields[name].label}: {' '.join(map(str, errors))}" for name, errors in faults)
-        context |= {"title": "These limits cannot be used", "reason": said}
-        return render(request, "dashboards/failure.html", context, status=422)
-    form.save()
-    messages.success(request, f"{who} is limited as you said within ten seconds.")
-    return redirect("settings", project.slug)

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from heliograph.accounts.models import Project
+from heliograph.dashboards import alert_marks
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import Chart, Series, Unit, over_range
 from heliograph.dashboards.failures import explained
@@ -58,6 +59,22 @@ class Family:
     def title(self) -> str:
         """Such as `llama 3.1`."""
         return self.key.replace("-", " ") if self.key else "Other names"
+
+    @property
+    def quantized(self) -> list[tuple[str, str]]:
+        """What one size is compared by that runs in several quantizations: in words, and as an address carries it."""
+        sizes: dict[float | None, list[ModelRow]] = {}
+        for row in self.rows if self.key else ():
+            if row.name.quantization:
+                sizes.setdefault(row.name.params_total, []).append(row)
+        found = []
+        for size, rows in sizes.items():
+            names = list(dict.fromkeys(row.name.quantization or "" for row in rows))
+            if len(names) > 1:
+                of = "" if size is None or len(sizes) == 1 else f"{size:g} B: "
+                compared = [("model", row.model) for row in rows[:MAX_COMPARED]]
+                found.append((of + " against ".join(names), urlencode(compared)))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +125,14 @@ def compare(request: HttpRequest, project: Project) -> HttpResponse:
         for row in compared
     }
     slow = f"{reverse('gpus-slow', args=[project.slug])}?{urlencode({'model': list(series)}, doseq=True)}"
+    charts = over_range(_compared_charts(series), chosen.range, (), slow) if compared else []
     context = {
         **_frame(project, chosen, names, score),
         "title": Family(family, ()).title if not named else "Chosen models",
         "rows": compared,
         "is_cut": len(rows) > MAX_COMPARED,
         "best": _best(compared),
-        "charts": over_range(_compared_charts(series), chosen.range, (), slow) if compared else [],
+        "charts": alert_marks.with_alerts(project, charts, chosen.range, model=list(series), kind=MODEL_KINDS),
         "slow_url": f"{slow}&{chosen.query}",
     }
     return render(request, "dashboards/models_compare.html", context)
@@ -163,19 +181,24 @@ def _one(request: HttpRequest, project: Project, model: str, adapter: str | None
         "adapter": adapter,
         "row": row,
         "fields": _fields(row),
-        "summary": overview.summary(project.pk, narrowed),
-        "tpot": queries.tpot(project.pk, chosen.range, [model] if model else [], [adapter] if adapter else []),
-        "charts": over_range(charts, chosen.range, (), slow),
+        "now": row.measures if row and adapter is None else overview.totals(project.pk, narrowed),
+        "charts": alert_marks.with_alerts(
+            project,
+            over_range(charts, chosen.range, (), slow),
+            chosen.range,
+            model=narrowed.model,
+            adapter=narrowed.adapter,
+            kind=MODEL_KINDS,
+        ),
         "slow_url": f"{slow}&{chosen.query}",
         "picked": urlencode(picked),
     }
     if adapter is None:
         context |= {
-            "adapters": [
-                each
-                for each in adapters.by_adapter(project.pk, narrowed, top=ADAPTERS_SHOWN)
-                if each.place != "none" or row is None or row.adapters
-            ],
+            # A model that is known to have none needs no question for them.
+            "adapters": adapters.by_adapter(project.pk, narrowed, top=ADAPTERS_SHOWN)
+            if row is None or row.adapters
+            else [],
             "requested": queries.requested_as(project.pk, model, chosen.range),
         }
     else:
@@ -202,6 +225,7 @@ def _fields(row: ModelRow | None) -> list[tuple[str, Any]]:
     if row is None:
         return []
     said = [(word, getattr(row.name, field)) for field, word in FIELDS]
+    said = [(word, f"{value:g}" if isinstance(value, float) else value) for word, value in said]
     said.append(("Variant", ", ".join(row.name.variant)))
     return [(word, value) for word, value in said if value not in (None, "")]
 
@@ -224,15 +248,15 @@ def _best(rows: Sequence[ModelRow]) -> Best:
 def _compared_charts(series: dict[str, list[Point]]) -> list[Chart]:
     times = [point.start_s * 1000 for point in next(iter(series.values()))]
 
-    def chart(name: str, title: str, unit: Unit, read: Any) -> Chart:
+    def chart(name: str, title: str, unit: Unit, about: tuple[str, ...], read: Any) -> Chart:
         lines = [Series(model, [read(point.measures) for point in points]) for model, points in series.items()]
-        return Chart(f"compare-{name}", title, unit, times, lines, is_named=True)
+        return Chart(f"compare-{name}", title, unit, times, lines, is_named=True, by_name=True, about=about)
 
     return [
-        chart("latency", "How long did calls take (p50)?", "ns", lambda one: one.latency_p50_ns),
-        chart("ttft", "How long until the first token (p50)?", "ns", lambda one: one.ttft_p50_ns),
-        chart("calls", "How many calls?", "count", lambda one: one.requests),
-        chart("errors", "Which share failed?", "share", lambda one: one.error_rate),
+        chart("latency", "How long did calls take (p50)?", "ns", alert_marks.LATENCY, lambda one: one.latency_p50_ns),
+        chart("ttft", "How long until the first token (p50)?", "ns", alert_marks.TTFT, lambda one: one.ttft_p50_ns),
+        chart("calls", "How many calls?", "count", alert_marks.CALLS, lambda one: one.requests),
+        chart("errors", "Which share failed?", "share", alert_marks.CALLS, lambda one: one.error_rate),
     ]
 
 
@@ -250,6 +274,7 @@ def _charts(points: list[Point]) -> list[Chart]:
                 Series("failed", [one.errors for one in every], "bad"),
             ],
             kind="bar",
+            about=alert_marks.CALLS,
         ),
         Chart(
             "model-latency",
@@ -261,6 +286,7 @@ def _charts(points: list[Point]) -> list[Chart]:
                 Series("p95", [one.latency_p95_ns for one in every], "light"),
                 Series("p99", [one.latency_p99_ns for one in every], "faint"),
             ],
+            about=alert_marks.LATENCY,
         ),
         Chart(
             "model-ttft",
@@ -272,6 +298,7 @@ def _charts(points: list[Point]) -> list[Chart]:
                 Series("p95", [one.ttft_p95_ns for one in every], "light"),
             ],
             empty="No call reported a first token. Streaming calls do.",
+            about=alert_marks.TTFT,
         ),
         Chart(
             "model-tokens",
@@ -283,20 +310,23 @@ def _charts(points: list[Point]) -> list[Chart]:
                 Series("out", [one.output_tokens for one in every]),
             ],
             kind="bar",
+            about=alert_marks.TOKENS,
         ),
         Chart(
             "model-cost",
             "What did it cost by its list price?",
             "usd",
             times,
-            [Series("cost", [None if one.known_cost is None else float(one.known_cost) for one in every])],
+            [Series("cost", [float(one.known_cost) if one.requests and one.known_cost else None for one in every])],
             kind="bar",
+            empty="No call of it has a list price. Settings, Prices takes one of yours.",
+            about=alert_marks.COST,
         ),
     ]
 
 
 def _quality_chart(project: Project, chosen: ChosenRange, score: str, model: str) -> Chart:
-    found = scores.series(project.pk, ScoreFilter(range=chosen.range, name=score, model=(model,)))
+    found = scores.series(project.pk, ScoreFilter(range=chosen.range, name=score, model=(model,), live_only=True))
     stats = [point.stats for point in found]
     line = Series(
         f"mean {score}",
@@ -305,4 +335,12 @@ def _quality_chart(project: Project, chosen: ChosenRange, score: str, model: str
         high=[one.mean_high for one in stats],
     )
     times = [point.start_s * 1000 for point in found]
-    return Chart("model-quality", f"How good was it ({score})?", "number", times, [line], empty="None was judged.")
+    return Chart(
+        "model-quality",
+        f"How good was it ({score})?",
+        "number",
+        times,
+        [line],
+        empty="None was judged.",
+        about=alert_marks.of_score(score),
+    )

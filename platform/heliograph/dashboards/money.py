@@ -8,8 +8,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from heliograph.dashboards.templatetags.units import missing, three_figures
+from heliograph.dashboards.wording import counted
 from heliograph.query import attribution_totals
 from heliograph.query.attribution import MAX_RANGE, Cost, added
+from heliograph.query.costs import together
 from heliograph.query.filters import RollupFilter
 from heliograph.query.overview import Point
 from heliograph.query.prices import gpu_prices
@@ -49,7 +51,7 @@ class Money:
         if own is not None and own.unpriced_gpu_seconds:
             said.append(f"{three_figures(own.unpriced_gpu_seconds)} GPU-seconds without a price (Settings, GPU prices)")
         if self.unpriced:
-            said.append(f"a lower bound: {self.unpriced} calls of a model without a price")
+            said.append(f"a lower bound: {counted(self.unpriced, 'call')} of a model without a price")
         return "; ".join(said) or "no price is known"
 
     @property
@@ -64,9 +66,8 @@ class Money:
 
 def money(listed: Decimal | None, unpriced: int, own: Cost | None) -> Money:
     """Add the share of one's own GPUs to what list prices say; the calls that it prices are no longer unpriced."""
-    if own is None or own.usd is None:
-        return Money(usd=listed, own=own, unpriced=unpriced)
-    return Money(usd=(listed or Decimal(0)) + own.usd, own=own, unpriced=max(0, unpriced - own.requests))
+    usd, left_out = together(listed, unpriced, own)
+    return Money(usd=usd, own=own, unpriced=left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

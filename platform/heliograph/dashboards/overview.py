@@ -1,5 +1,6 @@
 """The overview: how much, how fast, how dear, how good, and whether that changed."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -7,21 +8,28 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from heliograph.accounts.models import Project
+from heliograph.dashboards import alert_marks
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import Chart, Mark, Series, Value, over_range
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.money import Money, OwnCosts, money, own_costs
 from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
-from heliograph.query import model_changes, overview, scores
-from heliograph.query.filters import RollupFilter
-from heliograph.query.overview import Measures, Point, Summary
+from heliograph.gates.models import Finding, Look
+from heliograph.query import ledger, model_changes, overview, scores
+from heliograph.query.filters import RollupFilter, from_ns
+from heliograph.query.overview import Dimension, Measures, Point, Summary
 from heliograph.query.scores import ScoreFilter
 
 # Below this probability an answer counts as badly grounded on the overview.
 SCORE_BOUND = 0.5
 # More lines than this on a chart say nothing.
 MAX_MARKS = 20
+# Of many scores, those that are given most.
+MAX_SCORES = 4
+# Of many looks of drift monitors, the latest: an hourly monitor over a month.
+MAX_LOOKS = 750
+BROKEN_DOWN: tuple[Dimension, ...] = ("service", "model", "adapter", "environment", "release")
 NARROWING = ("service", "environment", "release", "model", "adapter")
 
 
@@ -52,10 +60,19 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     narrowed = {name: tuple(request.GET.getlist(name)) for name in NARROWING}
     of_spans: dict[str, Any] = {name: narrowed[name] for name in ("service", "release", "model")}
     rollup = RollupFilter(range=chosen.range, **narrowed)
-    totals = overview.summary(project.pk, rollup)
-    given = replace(ScoreFilter(range=chosen.range, name="groundedness"), **of_spans)
+    seen = overview.glance(project.pk, rollup, BROKEN_DOWN, limit=10)
+    totals = seen.summary
+    given = replace(ScoreFilter(range=chosen.range, name="groundedness", live_only=True), **of_spans)
     points = overview.series(project.pk, rollup)
+    compares = request.GET.get("compare") == "1"
+    # Both have the same step, and the one before is as long: its points stand under those of now, in order.
+    before = overview.series(project.pk, rollup.previous()) if compares else []
     own = own_costs(project.pk, rollup, points)
+    charts = over_range(
+        [*_charts(points, own, before), *_score_charts(project, given), _drift_chart(project, points)],
+        chosen.range,
+        _model_marks(project, rollup),
+    )
     context = {
         "project": project,
         "chosen": chosen,
@@ -63,16 +80,43 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "is_empty": not totals.current.requests and not totals.current.llm_calls,
         "tiles": _tiles(totals, own),
         "unpriced": totals.current.unpriced_count,
-        "charts": over_range(
-            [*_charts(points, own), _score_chart(project, given)], chosen.range, _model_marks(project, rollup)
-        ),
-        "services": overview.breakdown(project.pk, rollup, "service", limit=10),
-        "models": overview.breakdown(project.pk, rollup, "model", limit=10),
-        "adapters": overview.breakdown(project.pk, rollup, "adapter", limit=10),
+        "sampled": _sampled(totals.current),
+        "decided": ledger.sampling(project.pk, chosen.range),
+        "charts": alert_marks.with_alerts(project, charts, chosen.range, **narrowed),
+        "services": seen.groups["service"],
+        "models": seen.groups["model"],
+        "adapters": seen.groups["adapter"],
+        "environments": seen.groups["environment"],
+        "releases": seen.groups["release"],
+        "compares": compares,
+        "compare_url": _compare_url(request, compares),
         "narrowed": [(name, value) for name, values in narrowed.items() for value in values],
         **sending_context(project),
     }
     return render(request, "dashboards/overview.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What the stored requests stand for, as estimated from their adjusted counts; `cost` in USD."""
+
+    share: float
+    stored: int
+    requests: int
+    tokens: int
+    cost: float
+
+
+def _sampled(now: Measures) -> Sampled | None:
+    if now.sampled_share is None:
+        return None
+    return Sampled(
+        now.sampled_share,
+        now.requests,
+        round(now.requests + now.unseen_requests),
+        round(now.input_tokens + now.unseen_input_tokens + now.output_tokens + now.unseen_output_tokens),
+        float(now.cost) + now.unseen_cost,
+    )
 
 
 def _tiles(totals: Summary, own: OwnCosts) -> list[Tile]:
@@ -86,15 +130,37 @@ def _tiles(totals: Summary, own: OwnCosts) -> list[Tile]:
         Tile("Error rate", now.error_rate, "share", change("error_rate"), "bad"),
         Tile("Latency p50", now.latency_p50_ns, "ns", change("latency_p50_ns"), "bad"),
         Tile("Latency p95", now.latency_p95_ns, "ns", change("latency_p95_ns"), "bad"),
+        Tile("Latency p99", now.latency_p99_ns, "ns", change("latency_p99_ns"), "bad"),
         Tile("First token p50", now.ttft_p50_ns, "ns", change("ttft_p50_ns"), "bad"),
+        Tile("First token p95", now.ttft_p95_ns, "ns", change("ttft_p95_ns"), "bad"),
+        Tile("Per token p50", now.tpot_p50_ns, "ns", change("tpot_p50_ns"), "bad"),
         Tile("Model calls", now.llm_calls, "count", change("llm_calls"), "neutral"),
         Tile("Tokens in", now.input_tokens, "count", change("input_tokens"), "neutral"),
         Tile("Tokens out", now.output_tokens, "count", change("output_tokens"), "neutral"),
+        Tile("Cached", now.cache_read_tokens, "count", change("cache_read_tokens"), "neutral"),
+        Tile("Reasoning", now.reasoning_tokens, "count", change("reasoning_tokens"), "neutral"),
         Tile("Cost", _float(cost.usd), "usd", cost_change, "bad", cost),
     ]
 
 
-def _charts(points: list[Point], own: OwnCosts) -> list[Chart]:
+def _compare_url(request: HttpRequest, compares: bool) -> str:
+    parameters = request.GET.copy()
+    parameters.pop("compare", None)
+    if not compares:
+        parameters["compare"] = "1"
+    return "?" + parameters.urlencode()
+
+
+def _earlier(before: list[Point], points: list[Point], measure: str) -> list[Series]:
+    """The line of the period before, under the times of now; none where it is not compared."""
+    if not before:
+        return []
+    values: list[Value] = [getattr(point.measures, measure) for point in before[-len(points) :]]
+    values += [None] * (len(points) - len(values))
+    return [Series("p50 before", values, "faint")]
+
+
+def _charts(points: list[Point], own: OwnCosts, before: list[Point]) -> list[Chart]:
     times = [point.start_s * 1000 for point in points]
     every = [point.measures for point in points]
     return [
@@ -108,6 +174,7 @@ def _charts(points: list[Point], own: OwnCosts) -> list[Chart]:
                 Series("failed", [row.errors for row in every], "bad"),
             ],
             kind="bar",
+            about=alert_marks.REQUESTS,
         ),
         Chart(
             "latency",
@@ -118,7 +185,9 @@ def _charts(points: list[Point], own: OwnCosts) -> list[Chart]:
                 Series("p50", [row.latency_p50_ns for row in every]),
                 Series("p95", [row.latency_p95_ns for row in every], "light"),
                 Series("p99", [row.latency_p99_ns for row in every], "faint"),
+                *_earlier(before, points, "latency_p50_ns"),
             ],
+            about=alert_marks.LATENCY,
         ),
         Chart(
             "ttft",
@@ -128,8 +197,23 @@ def _charts(points: list[Point], own: OwnCosts) -> list[Chart]:
             [
                 Series("p50", [row.ttft_p50_ns for row in every]),
                 Series("p95", [row.ttft_p95_ns for row in every], "light"),
+                *_earlier(before, points, "ttft_p50_ns"),
             ],
             empty="No span reported a first token. Streaming calls do.",
+            about=alert_marks.TTFT,
+        ),
+        Chart(
+            "tpot",
+            "How long did each further token take?",
+            "ns",
+            times,
+            [
+                Series("p50", [row.tpot_p50_ns for row in every]),
+                Series("p95", [row.tpot_p95_ns for row in every], "light"),
+                *_earlier(before, points, "tpot_p50_ns"),
+            ],
+            empty="No call reported its first token and two or more tokens.",
+            about=alert_marks.TPOT,
         ),
         Chart(
             "tokens",
@@ -141,28 +225,81 @@ def _charts(points: list[Point], own: OwnCosts) -> list[Chart]:
                 Series("out", [row.output_tokens for row in every]),
             ],
             kind="bar",
+            about=alert_marks.TOKENS,
         ),
-        Chart("cost", "What did it cost?", "usd", times, _cost_series(points, own), kind="bar"),
+        Chart(
+            "cost",
+            "What did it cost?",
+            "usd",
+            times,
+            _cost_series(points, own),
+            kind="bar",
+            about=alert_marks.COST,
+        ),
     ]
+
+
+def _score_charts(project: Project, given: ScoreFilter) -> list[Chart]:
+    """The groundedness of answers, and the other scores with the most verdicts."""
+    named = sorted(scores.names(project.pk, given.range), key=lambda one: (-one.scored, one.name))
+    others = [one.name for one in named if one.name != given.name and one.scored][: MAX_SCORES - 1]
+    return [_score_chart(project, given), *(_score_chart(project, replace(given, name=name)) for name in others)]
 
 
 def _score_chart(project: Project, given: ScoreFilter) -> Chart:
     points = scores.series(project.pk, given, bound=SCORE_BOUND)
+    is_first = given.name == "groundedness"
     stats = [point.stats for point in points]
     line = Series(
-        "mean groundedness",
+        f"mean {given.name}",
         [row.mean for row in stats],
         low=[row.mean_low for row in stats],
         high=[row.mean_high for row in stats],
     )
     return Chart(
-        "groundedness",
-        "How well were answers grounded in their documents?",
+        "groundedness" if is_first else f"score-{given.name}",
+        "How well were answers grounded in their documents?" if is_first else f"What was the mean {given.name}?",
         "number",
         [point.start_s * 1000 for point in points],
         [line],
-        empty="No answer with documents was judged in this time range. The evaluator looks every half minute.",
-        maximum=1.0,
+        empty="No answer with documents was judged in this time range. The evaluator looks every half minute."
+        if is_first
+        else f"No answer of live traffic has a score {given.name} in this time range.",
+        maximum=1.0 if is_first else None,
+        about=alert_marks.of_score(given.name),
+    )
+
+
+def _drift_chart(project: Project, points: list[Point]) -> Chart:
+    """How many changes drift monitors found, by what changed; a time in which none looked is a gap.
+
+    Monitors look at traffic of their own choice, so the page's other filters do not hold here.
+    """
+    step = points[0].step_s if points else 1
+    starts = {point.start_s: at for at, point in enumerate(points)}
+    looked = Look.objects.filter(monitor__project=project, status=Look.Status.DONE)
+    if points:
+        first, last = from_ns(points[0].start_s * 10**9), from_ns((points[-1].start_s + step) * 10**9)
+        looked = looked.filter(until__gte=first, until__lt=last)
+    untils = dict(looked.order_by("-until").values_list("pk", "until")[:MAX_LOOKS]) if points else {}
+    places = {pk: starts[int(until.timestamp()) // step * step] for pk, until in untils.items()}
+    found = Finding.objects.filter(look_id__in=list(untils)).values_list("look_id", "signal")
+    counted = Counter((signal, places[look_id]) for look_id, signal in found)
+    seen = set(places.values())
+    signals = sorted({signal for signal, _ in counted}) or ["changes"]
+    return Chart(
+        "drift",
+        "How many changes did drift monitors find?",
+        "count",
+        [point.start_s * 1000 for point in points],
+        [
+            Series(signal, [counted[signal, at] if at in seen else None for at in range(len(points))])
+            for signal in signals
+        ],
+        kind="bar",
+        empty="No drift monitor looked in this time range. Each project has one that looks once a day.",
+        is_named=True,
+        about=("drift",),
     )
 
 

@@ -13,6 +13,7 @@ from heliograph.clickhouse.errors import StoreError
 from heliograph.conventions import prices
 from heliograph.dashboards.access import editor_page, may_edit, project_page
 from heliograph.dashboards.timerange import chosen_range
+from heliograph.dashboards.wording import so_many_are
 from heliograph.query.unpriced import UnpricedModel, unpriced_models
 from heliograph.remap import queue
 
@@ -84,7 +85,10 @@ def apply(request: HttpRequest, project: Project) -> HttpResponse:
     except StoreError as error:
         messages.error(request, f"The store could not say which calls are concerned: {error.user_text}")
     else:
-        messages.success(request, f"{job.spans_total:,} spans are read and priced again in the background.")
+        messages.success(
+            request,
+            f"{so_many_are(job.spans_total, 'span')} read and priced again in the background.",
+        )
     return redirect("settings-prices", project.slug)
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from collectors.serving import ENGINE_KEY, ENGINES, VERSION_KEY
 from heliograph.accounts.models import Project
 from heliograph.dashboards.access import editor_page, may_edit, project_page
+from heliograph.dashboards.finding import found_in
 from heliograph.scrape.models import MAX_TARGETS, Discovery, ScrapeTarget
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def remove(request: HttpRequest, project: Project, target_id: int) -> HttpRespon
 
 
 def _page(request: HttpRequest, project: Project, form: TargetForm, status: int = 200) -> HttpResponse:
-    targets = list(project.scrape_targets.all()[:MAX_TARGETS])
+    targets = list(found_in(request, project.scrape_targets.all(), "name", "url")[:MAX_TARGETS])
     context: dict[str, Any] = {
         "project": project,
         "targets": targets,

@@ -9,6 +9,7 @@ from heliograph.accounts.models import Project
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import Chart, Series, Unit, over_range
 from heliograph.dashboards.failures import explained
+from heliograph.dashboards.finding import is_in
 from heliograph.dashboards.gpus import TABS
 from heliograph.dashboards.timerange import chosen_range
 from heliograph.query import metrics, training
@@ -47,7 +48,8 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     }
     name = request.GET.get("job", "")
     if not name:
-        return render(request, "dashboards/training.html", context | {"jobs": training.jobs(project.pk, chosen.range)})
+        listed = [each for each in training.jobs(project.pk, chosen.range) if is_in(request, each.job, each.service)]
+        return render(request, "dashboards/training.html", context | {"jobs": listed})
     found = training.job(project.pk, chosen.range, name)
     if found is None:
         raise Http404

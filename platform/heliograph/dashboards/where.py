@@ -72,8 +72,11 @@ def show(request: HttpRequest, project: Project, trace_id: str) -> HttpResponse:
     placed = placed_gpus(found)
     gpus = gpu.of_trace(project.pk, summary, known=[each.uuid for each in placed])
     joined = _joined(found)
+    labels = {each.uuid: each.label for each in placed}
+    throttled = gpu_strip.throttle_chart(project.pk, gpus, summary, labels)
     lanes = [
-        *gpu_strip.charts(gpus, summary, {each.uuid: each.label for each in placed}),
+        *gpu_strip.charts(gpus, summary, labels),
+        *([throttled] if throttled else []),
         *gpu_strip.engine_charts(project.pk, found, summary),
     ]
     context = {

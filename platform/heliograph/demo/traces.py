@@ -23,6 +23,11 @@ MS = 1_000_000
 HOUR = 3_600_000 * MS
 # The newer release answers worse, so that the regression check has something to find.
 WRONG_SHARE = {"1.4.0": 0.06, "1.5.0": 0.3}
+# The version and the template of the prompt of each release: the newer one asks for less care.
+PROMPTS = {
+    "1.4.0": ("7", "Answer from these articles only.\nIf they do not say it, say so.\n\n{articles}"),
+    "1.5.0": ("8", "Answer briefly, with these articles in mind.\n\n{articles}"),
+}
 
 
 @dataclass(slots=True)
@@ -103,7 +108,7 @@ def _support(rng: random.Random, at: int, release: str) -> None:
     documents = [article, *rng.sample([other for other in ARTICLES if other is not article], 2)]
     now = _retrieve(recorder, rng, root, now, question, documents)
     failed = rng.random() < 0.03
-    now = _openai_call(recorder, rng, root, now, question, documents, None if failed else answer)
+    now = _openai_call(recorder, rng, root, now, question, documents, None if failed else answer, PROMPTS[release])
     if failed:
         root.set_status(Status(StatusCode.ERROR, "the model's provider refused the request"))
     else:
@@ -134,11 +139,15 @@ def _openai_call(
     question: str,
     documents: list[Article],
     answer: str | None,
+    prompt: tuple[str, str],
 ) -> int:
     model = "gpt-4o-mini" if rng.random() < 0.8 else "gpt-4o"
-    system = "Answer from these articles only.\n\n" + "\n\n".join(f"{item.title}: {item.text}" for item in documents)
+    version, template = prompt
+    system = template.format(articles="\n\n".join(f"{item.title}: {item.text}" for item in documents))
     span = recorder.start("ChatCompletion", now, root, openinference__span__kind="LLM", llm__system="openai")
     span.set_attributes({"llm.model_name": model, "llm.invocation_parameters": json.dumps({"temperature": 0.2})})
+    span.set_attributes({"prompt.id": "answer-question", "llm.prompt_template.version": version})
+    span.set_attribute("llm.prompt_template.template", template)
     span.set_attributes(_message("llm.input_messages", 0, "system", system))
     span.set_attributes(_message("llm.input_messages", 1, "user", question))
     prompt_tokens = len(system + question) // 4

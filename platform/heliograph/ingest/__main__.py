@@ -18,8 +18,8 @@ def main() -> None:
     django.setup()
     from django.conf import settings  # noqa: PLC0415  # after Django is set up
 
-    from heliograph import metrics  # noqa: PLC0415
-    from heliograph.ingest import collector, sockets  # noqa: PLC0415
+    from heliograph import telemetry  # noqa: PLC0415  # as above
+    from heliograph.ingest import collector, sockets  # noqa: PLC0415  # as above
 
     parser = argparse.ArgumentParser(prog="python -m heliograph.ingest", description=main.__doc__)
     parser.add_argument("--http-port", type=int, default=settings.OTLP_HTTP_PORT, help="0 takes a free one")
@@ -33,7 +33,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(GC_OBJECTS, 20, 20)
     sockets.raise_descriptor_limit()
-    metrics.configure("collector")
+    telemetry.start("collector")
     uvicorn.run(
         collector.application(options.grpc_port),
         host=settings.HOST,

@@ -11,11 +11,13 @@ from heliograph.ingest.refusals import Refusal
 from heliograph.ingest.signals import ContentType, Signal
 
 
-def success(signal: Signal, rejected: Counter[str], hint: str = "") -> Message:
+def success(signal: Signal, rejected: Counter[str] | Message, hint: str = "") -> Message:
     """Return the export response; with refused items it is a partial success, which tells the sender not to retry.
 
     A hint without refused items is what the protocol calls a warning: everything was taken.
     """
+    if isinstance(rejected, Message):  # the centre has answered an edge
+        return rejected
     response = signal.response()
     said = [f"{count}: {reason}" for reason, count in rejected.most_common()]
     if said or hint:

@@ -18,7 +18,9 @@ from django.http.request import split_domain_port, validate_host
 from heliograph.accounts.bootstrap import DEFAULT_PROJECT_SLUG
 from heliograph.accounts.limits import EffectiveLimits, effective_limits
 from heliograph.accounts.models import ApiKey, Project
-from heliograph.ingest.refusals import Busy, Unauthenticated
+from heliograph.accounts.permissions import capabilities_of_key
+from heliograph.accounts.roles import Capability
+from heliograph.ingest.refusals import Busy, Forbidden, Unauthenticated
 
 # A revoked key works for so long at most; without the cache every request would ask the database.
 CACHE_SECONDS = 10.0
@@ -26,7 +28,7 @@ CACHE_SECONDS = 10.0
 CACHE_ENTRIES = 10_000
 # Ours have 46 characters.
 MAX_KEY_CHARS = 200
-_HINT = "send an API key of the project as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
+HINT = "send an API key of the project as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
 _KEYLESS = ""
 _OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -44,6 +46,10 @@ class Tenant:
     key_name: str = ""
     limits: EffectiveLimits = field(default_factory=EffectiveLimits)
     keep_dead_letters: bool = True
+    may_send: bool = True
+    # Of a request at an edge: the key itself and whence it came, for the centre to judge.
+    secret: str = field(default="", repr=False)
+    peer: str = ""
 
 
 class KeyRing:
@@ -57,15 +63,15 @@ class KeyRing:
     async def tenant(self, headers: Mapping[str, str], peer: str) -> Tenant:
         """Return the project of a request with these lower-case headers from the address `peer`.
 
-        Raises Unauthenticated, or Busy where the metadata database does not answer.
+        Raises Unauthenticated, Forbidden, or Busy where the metadata database does not answer.
         """
-        key = _key_of(headers)
+        key = key_of(headers)
         if not key:
-            if not (settings.ALLOW_KEYLESS_INGEST and _is_own_machine(headers, peer)):
-                raise Unauthenticated(f"No API key: {_HINT}.")
+            if not (settings.ALLOW_KEYLESS_INGEST and is_own_machine(headers, peer)):
+                raise Unauthenticated(f"No API key: {HINT}.")
             digest = _KEYLESS
         elif not key.startswith(ApiKey.PREFIX) or len(key) > MAX_KEY_CHARS:
-            raise Unauthenticated(f"The API key is not one of ours (they begin with {ApiKey.PREFIX}): {_HINT}.")
+            raise Unauthenticated(f"The API key is not one of ours (they begin with {ApiKey.PREFIX}): {HINT}.")
         else:
             digest = ApiKey.digest_of(key)
         try:
@@ -78,8 +84,10 @@ class KeyRing:
             raise Unauthenticated(
                 "The project 'default' does not exist."
                 if digest == _KEYLESS
-                else f"Unknown or revoked API key: {_HINT}."
+                else f"Unknown, revoked or expired API key: {HINT}."
             )
+        if not tenant.may_send:
+            raise Forbidden(f"The API key {tenant.key_name} may not send telemetry: it lacks the scope 'ingest'.")
         return tenant
 
     def close(self) -> None:
@@ -98,7 +106,7 @@ class KeyRing:
         return answer
 
 
-def _key_of(headers: Mapping[str, str]) -> str:
+def key_of(headers: Mapping[str, str]) -> str:
     scheme, _, credential = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credential:
         return credential.strip()
@@ -117,7 +125,7 @@ def _password_of(credential: str) -> str:
         return ""
 
 
-def _is_own_machine(headers: Mapping[str, str], peer: str) -> bool:
+def is_own_machine(headers: Mapping[str, str], peer: str) -> bool:
     """Say whether the sender itself is on this machine: behind a proxy here, everybody's address is the proxy's."""
     if "x-forwarded-for" in headers or "forwarded" in headers:
         return False
@@ -151,4 +159,5 @@ def _tenant(project: Project, key: ApiKey | None) -> Tenant:
         key_name=str(key) if key else "",
         limits=effective_limits(key, project),
         keep_dead_letters=project.keep_dead_letters,
+        may_send=key is None or Capability.SEND in capabilities_of_key(key),
     )

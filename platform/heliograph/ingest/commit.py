@@ -22,7 +22,7 @@ from pathlib import Path
 
 from heliograph import metrics
 from heliograph.clickhouse import client
-from heliograph.clickhouse.errors import StoreError, UnavailableError
+from heliograph.clickhouse.errors import Permanent, StoreError, UnavailableError
 from heliograph.clickhouse.prepared import Prepared, prepare
 from heliograph.ingest import duplicates, ledger, usage_once
 from heliograph.ingest.begun import Begun
@@ -152,9 +152,24 @@ class Committer:
             if prepared is not None and insert.columns is columns:
                 # What the look-up may have changed.
                 ready = prepared.encoded_again("usage_counted")
-            client.insert(self.signal.table, insert.columns, token=insert.token, prepared=ready)
+            self._send(insert, ready)
             self._recent.add(insert.keys)
         return inserts
+
+    def _send(self, insert: Insert, ready: Prepared | None) -> None:
+        """Insert rows. Raises StoreError where they are not stored.
+
+        A view that refuses a row ends the insert when the rows are stored already and the views behind it have nothing.
+        Whoever sends these rows again finds them stored, so the other views get theirs here or never.
+        """
+        try:
+            client.insert(self.signal.table, insert.columns, token=insert.token, prepared=ready)
+        except Permanent as error:
+            if is_away(error) or not self._look_up(insert.columns, insert.keys):
+                raise
+            log.error("a view refuses %d spans that are stored, and lacks them: %s", len(insert.keys), error)
+            metrics.ingest_refused_by_views.add(len(insert.keys))
+            client.insert(self.signal.table, insert.columns, token=insert.token, prepared=ready, despite_views=True)
 
     def close(self) -> None:
         """Close the lock file."""
@@ -225,7 +240,7 @@ class Committer:
 
 def _store_scores(group: Sequence[Batch]) -> None:
     """Store the scores that the group's exports carry. After the spans that they judge; sent again, they stay one."""
-    store_scores([(batch.export.project_id, batch.export.retention_days, batch.scores) for batch in group])
+    store_scores([(batch.export.project_id, batch.longest_days, batch.scores) for batch in group])
 
 
 def merge(group: Sequence[Batch]) -> Columns:
@@ -237,7 +252,7 @@ def merge(group: Sequence[Batch]) -> Columns:
     columns: Columns = {"project_id": [], "retention_days": []}
     for batch in filled:
         columns["project_id"] += [batch.export.project_id] * batch.decoded.accepted
-        columns["retention_days"] += [batch.export.retention_days] * batch.decoded.accepted
+        columns["retention_days"] += batch.retention_days
     for name in filled[0].decoded.columns:
         merged = columns[name] = []
         for batch in filled:

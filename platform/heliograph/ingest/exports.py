@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 from collectors.otlp import logs, traces
 from collectors.otlp.errors import Malformed
 from collectors.otlp.limits import Limits
+from collectors.otlp.resources import environment_of
 from collectors.semconv.evaluations import SentScore
 from heliograph.blobs.store import gone_on
 from heliograph.conventions.mapping import BUILT_IN, Mappings, ProjectMapping
@@ -44,6 +45,8 @@ class Export:
     key_id: int = 0
     # Of an export that was acknowledged and spooled: how many items were accepted; else 0.
     items: int = 0
+    # Heliograph's own telemetry, of which it makes none.
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,23 @@ class Batch:
     scores: tuple[SentScore, ...] = ()
     # Spans of what coding agents said in the export's log records.
     derived: "Batch | None" = None
+    # For how long each row is kept, where rules say it; and the longest, that of what the rows share.
+    row_days: list[int] | None = None
+    longest_days: int = 0
+
+    def __post_init__(self) -> None:
+        """Without rules everything is kept for as long as the project says."""
+        object.__setattr__(self, "longest_days", self.longest_days or self.export.retention_days)
 
     @property
     def blobs_until(self) -> str:
         """The day until which the request's blobs are kept."""
-        return gone_on(self.export.received_ns, self.export.retention_days).isoformat()
+        return gone_on(self.export.received_ns, self.longest_days).isoformat()
+
+    @property
+    def retention_days(self) -> list[int]:
+        """The days that each row is kept."""
+        return self.row_days or [self.export.retention_days] * self.decoded.accepted
 
 
 def decode_by_rules(export: Export) -> Batch:
@@ -79,7 +94,7 @@ def decode_by_rules(export: Export) -> Batch:
 
     Raises Busy too, where these cannot be read.
     """
-    rules = rules_in_force(export.project_id) if export.signal != "metrics" else NO_RULES
+    rules = rules_in_force(export.project_id)
     if export.signal != "traces":
         batch = decode(export, rules=rules)
         spans = batch.decoded.spans if isinstance(batch.decoded, logs.DecodedLogs) else b""
@@ -102,20 +117,40 @@ def decode(export: Export, mapping: ProjectMapping = BUILT_IN, rules: ProjectRul
     Raises a Refusal: UnsupportedEncoding, MalformedBody or TooLarge.
     """
     body = decompress(export.body, export.content_encoding, settings.MAX_DECOMPRESSED_BYTES)
+    longest = rules.retention.longest(export.signal, export.retention_days)
     try:
-        decoded = _decode(export, body, mapping)
+        decoded = _decode(replace(export, retention_days=longest), body, mapping)
     except Malformed as error:
         raise MalformedBody(f"Malformed {export.signal} request: {error}.") from error
     # Before anything is taken out of the rows: what a rule blanks must not be kept elsewhere.
     decoded, sampled, redacted = apply_rules(decoded, rules, mapping.index, export.project_id)
     scores = scores_in(decoded, body)
+    batch = Batch(
+        export,
+        decoded,
+        len(body),
+        sampled=sampled,
+        redacted=redacted,
+        scores=scores,
+        row_days=_row_days(export, decoded, rules),
+        longest_days=longest,
+    )
     if not isinstance(decoded, traces.DecodedSpans):
-        return Batch(export, decoded, len(body), sampled=sampled, redacted=redacted, scores=scores)
+        return batch
     # By which rules the fields were filled, so that it can be shown, and told from spans of an older revision.
     decoded.columns["mapping_revision"] = [mapping.revision] * decoded.accepted
     # Last of all that touches the texts: from here on they are references.
-    texts = split(decoded.columns, decoded.long_rows, export.project_id, export.retention_days)
-    return Batch(export, decoded, len(body), texts, decoded.blobs, sampled=sampled, redacted=redacted, scores=scores)
+    texts = split(decoded.columns, decoded.long_rows, export.project_id, longest)
+    return replace(batch, texts=texts, blobs=decoded.blobs)
+
+
+def _row_days(export: Export, decoded: Decoded, rules: ProjectRules) -> list[int] | None:
+    """Return for how long each row is kept, None where that is the same for all: as long as the project says."""
+    if export.signal not in rules.retention.rules or not decoded.accepted:
+        return None
+    columns = decoded.columns
+    environments = columns["environment"] if "environment" in columns else map(environment_of, columns["resource"])
+    return rules.retention.of_rows(export.signal, list(environments), export.retention_days)
 
 
 @cache

@@ -15,7 +15,7 @@ from django.conf import settings
 from heliograph.ingest import answers
 from heliograph.ingest.auth import Tenant
 from heliograph.ingest.exports import Export
-from heliograph.ingest.pipeline import Pipeline, count_refusal
+from heliograph.ingest.pipeline import Receiver, count_refusal
 from heliograph.ingest.refusals import Refusal
 from heliograph.ingest.signals import SIGNALS, Signal
 
@@ -29,7 +29,7 @@ _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _Handler = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 
 
-def server(pipeline: Pipeline, address: str) -> tuple[grpc.aio.Server, int]:
+def server(pipeline: Receiver, address: str) -> tuple[grpc.aio.Server, int]:
     """Return a server that is not started yet, and the port it bound; port 0 takes a free one.
 
     Raises RuntimeError where the address cannot be bound.
@@ -48,7 +48,7 @@ def server(pipeline: Pipeline, address: str) -> tuple[grpc.aio.Server, int]:
     return result, result.add_insecure_port(address)
 
 
-def _handler(pipeline: Pipeline, signal: Signal) -> _Handler:
+def _handler(pipeline: Receiver, signal: Signal) -> _Handler:
     async def handle(message: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         tenant: Tenant | None = None

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from django.conf import settings
@@ -19,10 +19,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
+from heliograph import telemetry
 from heliograph.ingest import answers
 from heliograph.ingest.auth import Tenant
 from heliograph.ingest.exports import Export
-from heliograph.ingest.pipeline import Pipeline, Share, count_refusal
+from heliograph.ingest.pipeline import Pipeline, Receiver, Share, count_refusal
 from heliograph.ingest.refusals import Refusal, TooLarge, TooSlow, UnsupportedContentType
 from heliograph.ingest.signals import SIGNALS, ContentType, Signal
 
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 BODY_SECONDS = 60
 # A sender of too large a body still gets to read why: this much more is read and thrown away before the line is cut.
 DRAIN_SECONDS = 5
+# When an edge collector took what it sends on.
+RECEIVED_HEADER = "x-heliograph-received"
+# An edge whose centre was away for longer has its spool full, or people who wait for it.
+MOST_DELAYED_NS = 30 * 86_400 * 10**9
 MEDIA_TYPES: dict[ContentType, str] = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _CONTENT_TYPES: dict[str, ContentType] = {
     "application/x-protobuf": "protobuf",
@@ -74,7 +79,7 @@ async def export(request: Request, signal: Signal, hint: str = "") -> Response:
     """Parse an export request, hand it to the pipeline, answer; with a hint to the sender where there is one."""
     if request.method != "POST":
         return Response(f"Send OTLP {signal.name} here with POST.\n", 405, {"allow": "POST"}, "text/plain")
-    pipeline: Pipeline = request.app.state.pipeline
+    pipeline: Receiver = request.app.state.pipeline
     content_type = _CONTENT_TYPES.get(request.headers.get("content-type", "").partition(";")[0].strip().lower())
     tenant: Tenant | None = None
     try:
@@ -93,9 +98,10 @@ async def export(request: Request, signal: Signal, hint: str = "") -> Response:
                     retention_days=tenant.retention_days,
                     content_type=content_type,
                     content_encoding=request.headers.get("content-encoding", ""),
-                    received_ns=time.time_ns(),
+                    received_ns=_received_ns(request.headers),
                     body=body,
                     key_id=tenant.key_id,
+                    is_own=telemetry.OWN in request.headers,
                 ),
                 share,
                 tenant,
@@ -107,6 +113,15 @@ async def export(request: Request, signal: Signal, hint: str = "") -> Response:
         return Response(status_code=400)  # nobody reads it
     content = answers.serialize(answers.success(signal, rejected, hint), content_type)
     return Response(content, media_type=MEDIA_TYPES[content_type])
+
+
+def _received_ns(headers: Mapping[str, str]) -> int:
+    """Return when a request came: now, or at its edge. Any sender may say so: it states the times in its body too."""
+    now = time.time_ns()
+    said = headers.get(RECEIVED_HEADER, "")
+    if not said.isdecimal() or len(said) > 19:
+        return now
+    return int(said) if now - MOST_DELAYED_NS < int(said) < now else now
 
 
 async def _read(request: Request, share: Share) -> bytes:
@@ -164,9 +179,9 @@ def routes() -> list[BaseRoute]:
 
 
 @asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[None]:
+async def lifespan(app: Starlette, receiver: Callable[[], Receiver] = Pipeline) -> AsyncIterator[None]:
     """Make the application's pipeline, and store what waits in it at the end."""
-    app.state.pipeline = Pipeline()
+    app.state.pipeline = receiver()
     try:
         yield
     finally:

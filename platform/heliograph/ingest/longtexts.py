@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from collectors.contents import MIN_CHARS, Splitter, long_values
+from collectors.contents import MIN_CHARS, SIDES, Splitter, long_values
 from heliograph.blobs.store import gone_on
 from heliograph.clickhouse import client
 from heliograph.ingest.signals import Columns
@@ -51,7 +51,7 @@ _NO_CONTENTS: list[str] = []
 
 def _split_row(splitter: Splitter, columns: Columns, row: int) -> list[str]:
     used: list[str] = []
-    for name, side in (("input", "i"), ("output", "o"), ("documents", "x")):
+    for name, side in SIDES:
         text = columns[name][row]
         if len(text) >= MIN_CHARS:
             columns[name][row] = splitter.split(text, used, side)

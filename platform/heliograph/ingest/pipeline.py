@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Self
+from typing import Protocol, Self
 
 from django.conf import settings
+from google.protobuf.message import Message
 
 from collectors import kernel
 from heliograph import metrics
@@ -27,6 +28,7 @@ from heliograph.ingest.refusals import Busy, MalformedBody, NotStored, Refusal
 from heliograph.ingest.replay import Replayer
 from heliograph.ingest.signals import SIGNALS
 from heliograph.ingest.spool import Spool
+from heliograph.ingest.spool_state import SpoolState, state_of
 from heliograph.ingest.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,17 @@ class Share:
 
     def __exit__(self, *_: object) -> None:
         self._room.give(self._size)
+
+
+class Receiver(Protocol):
+    """What the two protocols hand their requests to."""
+
+    room: Room
+
+    async def authenticate(self, headers: Mapping[str, str], peer: str) -> Tenant: ...
+    async def receive(self, export: Export, share: Share, tenant: Tenant) -> Counter[str] | Message: ...
+    def waiting(self) -> SpoolState: ...
+    async def stop(self) -> None: ...
 
 
 class Pipeline:
@@ -173,6 +186,10 @@ class Pipeline:
             self._dead_letters.expire_all()
             self._expire_at = time.monotonic() + EXPIRE_SECONDS
 
+    def waiting(self) -> SpoolState:
+        """Return what waits on this machine's disk for the store; safe in every thread."""
+        return state_of(self._spool.folder, settings.SPOOL_MAX_BYTES)
+
     async def stop(self) -> None:
         """Store what waits and end every thread."""
         await asyncio.to_thread(self._stop)
@@ -210,6 +227,7 @@ def count_refusal(signal: str, refusal: Refusal, tenant: Tenant | None) -> None:
     """Count a request that was refused as a whole; without a tenant it belongs to no project's ledger."""
     metrics.ingest_requests.add(1, {metrics.SIGNAL: signal, metrics.OUTCOME: "refused"})
     metrics.ingest_refused.add(1, {metrics.SIGNAL: signal, metrics.REASON: refusal.reason})
-    if tenant:
+    # An edge does not know the project: the centre has counted it.
+    if tenant and tenant.project_id:
         ledger.count(tenant.project_id, tenant.key_id, signal, "requests")
         ledger.count(tenant.project_id, tenant.key_id, signal, "refused", 1, refusal.reason)

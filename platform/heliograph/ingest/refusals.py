@@ -2,6 +2,7 @@
 
 Refusal
 ├── Unauthenticated        no key, or one that opens nothing
+├── Forbidden              the key is for something else
 ├── UnsupportedContentType
 ├── UnsupportedEncoding
 ├── MalformedBody          the same bytes fail again: do not retry
@@ -37,6 +38,12 @@ class Unauthenticated(Refusal):
     """No key, or one that opens nothing."""
 
     status, code, reason = HTTPStatus.UNAUTHORIZED, code_pb2.UNAUTHENTICATED, "unauthenticated"
+
+
+class Forbidden(Refusal):
+    """A key that is good, and not for sending."""
+
+    status, code, reason = HTTPStatus.FORBIDDEN, code_pb2.PERMISSION_DENIED, "forbidden"
 
 
 class UnsupportedContentType(Refusal):

@@ -7,6 +7,7 @@ moment, and then removed.
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from collectors.contents import SIDES
 from collectors.otlp.logs import DecodedLogs
 from collectors.otlp.traces import DecodedSpans
 from collectors.semconv.table import Index
@@ -44,6 +45,9 @@ def apply_rules(decoded: Decoded, rules: ProjectRules, index: Index, project_id:
 
     `index` is the table of keys with the project's own.
     """
+    if isinstance(decoded, DecodedSpans) and not rules.head and any(map(_says_sampled, decoded.columns["trace_state"])):
+        # Without a rule of our own all are kept, and stand for as many as their sender says.
+        decoded = replace(decoded, columns=sample_spans(decoded.columns, ())[0])
     if not rules or not decoded.accepted or not isinstance(decoded, (DecodedSpans, DecodedLogs)):
         return Ruled(decoded)
     if isinstance(decoded, DecodedLogs):
@@ -59,6 +63,10 @@ def apply_rules(decoded: Decoded, rules: ProjectRules, index: Index, project_id:
     if decoded.blobs and (sampled or redacted):
         decoded = replace(decoded, blobs=_referred_to(decoded))
     return Ruled(decoded, sampled, redacted)
+
+
+def _says_sampled(trace_state: str) -> bool:
+    return "th:" in trace_state
 
 
 def _without_removed(project_id: int, columns: Columns) -> tuple[Columns, list[int]]:
@@ -88,7 +96,7 @@ def _sampled(decoded: DecodedSpans, columns: Columns, dropped: list[int]) -> tup
 def _referred_to(decoded: DecodedSpans) -> dict[str, bytes]:
     """Return the blobs that a span still refers to: a picture that a rule took is not kept either."""
     columns = decoded.columns
-    texts = [columns[name][row] for name in ("input", "output", "documents") for row in decoded.long_rows]
+    texts = [columns[name][row] for name, _ in SIDES for row in decoded.long_rows]
     for row in decoded.long_rows:
         texts += columns["attributes"][row].values()
         for attributes in columns["events.attributes"][row]:

@@ -25,7 +25,7 @@ import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -187,9 +187,11 @@ class Spool:
     def remove_drafts(self) -> None:
         """Remove what a killed process left half written (never acknowledged). Call with the replay lock held."""
         for draft in self.folder.glob(f"*{SUFFIX}.draft"):
-            # A live process finishes a draft in far less than a minute.
-            if time.time() - draft.stat().st_mtime > 60:
-                draft.unlink(missing_ok=True)
+            # One that is finished meanwhile has another name.
+            with suppress(FileNotFoundError):
+                # A live process finishes a draft in far less than a minute.
+                if time.time() - draft.stat().st_mtime > 60:
+                    draft.unlink()
 
 
 def read_file(path: Path) -> SpooledGroup:

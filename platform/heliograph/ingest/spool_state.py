@@ -27,7 +27,11 @@ def state_of(folder: Path, max_bytes: int) -> SpoolState:
         except FileNotFoundError:  # replayed meanwhile
             continue
         names.append(path.name)
-    # A name begins with the time in nanoseconds. Clocks differ between hosts that share a folder: never below 0.
-    first = min((name.partition("-")[0] for name in names), default="")
-    age = max(0.0, time.time() - int(first) / 1e9) if first.isdecimal() else None
-    return SpoolState(len(names), size, max_bytes, age)
+    return SpoolState(len(names), size, max_bytes, age_of(min(names, default="")))
+
+
+def age_of(name: str) -> float | None:
+    """Return the seconds since a file of the spool was written, None for no file: its name begins with the time."""
+    written = name.partition("-")[0]
+    # Clocks differ between hosts that share a folder: never below 0.
+    return max(0.0, time.time() - int(written) / 1e9) if written.isdecimal() else None

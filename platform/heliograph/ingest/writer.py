@@ -11,7 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+
+from opentelemetry import trace
 
 from heliograph import metrics
 from heliograph.clickhouse.errors import StoreError
@@ -24,6 +27,7 @@ from heliograph.ingest.spool import Spool, SpoolFull
 from heliograph.ingest.store_clock import store_time_us
 
 log = logging.getLogger(__name__)
+_tracer = trace.get_tracer("heliograph")
 
 # Each INSERT makes a part in every table and view, and parts must be merged: at most five a second and signal. A lone
 # request does not wait: the interval counts from the start of the commit before.
@@ -144,8 +148,9 @@ class Writer:
             return self._commit_apart(group)
         begun_us = None
         try:
-            begun_us = store_time_us()
-            self._committer.store(group)
+            with self._traced(group):
+                begun_us = store_time_us()
+                self._committer.store(group)
         except StoreError as error:
             if is_away(error):
                 self._gate.close(error)
@@ -159,6 +164,14 @@ class Writer:
         metrics.ingest_commit_duration.record(time.perf_counter() - started, attributes)
         metrics.ingest_commit_rows.record(sum(batch.decoded.accepted for batch in group), attributes)
         return [Outcome.STORED] * len(group)
+
+    def _traced(self, group: Sequence[Batch]) -> AbstractContextManager[object]:
+        """Begin a trace of our own, but not of a group that is our own telemetry: it would never end."""
+        if all(batch.export.is_own for batch in group):
+            return nullcontext()
+        items = sum(batch.decoded.accepted for batch in group)
+        given: dict[str, str | int] = {metrics.SIGNAL: self._committer.signal.name, "heliograph.items": items}
+        return _tracer.start_as_current_span("ingest commit", attributes=given | {"heliograph.requests": len(group)})
 
     def _commit_apart(self, group: Sequence[Batch]) -> list[Result]:
         """Spool the requests whose blobs could not be kept, and store the others."""

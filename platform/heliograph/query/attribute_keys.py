@@ -43,6 +43,8 @@ class KeySample:
     keys: tuple[SeenKey, ...]
 
 
+# The order of storage ends the reading, but of each part that holds the newest minutes a block is read first: blocks of
+# a granule, since the usual ones are of 65,409 rows, a million in a store of 16 parts.
 KEYS = """
 SELECT
     replaceRegexpAll(
@@ -66,6 +68,7 @@ ARRAY JOIN keys::Array(String) AS sent
 GROUP BY key
 ORDER BY spans DESC, key
 LIMIT %(limit)s
+SETTINGS max_block_size = 4096
 """
 
 EXAMPLES = """

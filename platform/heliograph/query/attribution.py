@@ -1,6 +1,7 @@
 """What requests cost of the GPUs: seconds, joules and USD, by request, user, tenant, adapter, model and more.
 
 - `by_dimension(project_id, range, dimension, prices, *, limit=100) -> Attribution`
+- `shares(project_id, range, dimension, prices) -> dict[str, Cost]`: the same groups' share of the GPUs alone
 - `of_span(project_id, trace_id, span_id, start_ns, end_ns, prices) -> SpanCost | None`
 
 Shares are worked out by the job in `heliograph.evals.attribution`, by the minute; prices are applied when asked, so
@@ -117,13 +118,15 @@ FROM spans AS s
 WHERE s.project_id = %(project_id)s AND s.kind IN %(kinds)s AND s.usage_counted
     AND s.start_time >= toDateTime64(%(start_s)s, 9, 'UTC') AND s.start_time < toDateTime64(%(end_s)s, 9, 'UTC')
     AND (s.input_tokens > 0 OR s.output_tokens > 0)
-    AND (s.trace_id, s.span_id) NOT IN (
-        SELECT trace_id, arrayJoin(span_ids) FROM attributions WHERE {committed}
-    )
+    {not_ours}
 GROUP BY key
 ORDER BY usd DESC, calls DESC, key
 LIMIT %(limit)s
 """
+# Calls that ran on GPUs of ours; their ids are not read where there are none.
+NOT_OURS = """AND (s.trace_id, s.span_id) NOT IN (
+        SELECT trace_id, arrayJoin(span_ids) FROM attributions WHERE {committed}
+    )"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,25 +220,16 @@ def by_dimension(
 
     Raises InvalidFilterError for a dimension that there is not, a range over MAX_RANGE or a limit over MAX_GROUPS.
     """
-    if dimension not in get_args(Dimension):
-        raise InvalidFilterError("group_by", f"must be one of {', '.join(get_args(Dimension))}")
-    if span.end - span.start > MAX_RANGE:
-        raise InvalidFilterError("start", f"may be at most {MAX_RANGE.days} days before end")
+    _check(span, dimension)
     if not 1 <= limit <= MAX_GROUPS:
         raise InvalidFilterError("limit", f"must lie between 1 and {MAX_GROUPS}")
-    ordered, priced = prices_in_order(prices)
     between = between_minutes(span)
-    asked = between | priced | {"limit": (MAX_GROUPS + 1) * (len(ordered) + 1)}
-    sql = put(put(BY_DIMENSION, committed=COMMITTED, priced=PRICED, sums=SUMS), key=_COLUMNS[dimension])
-    rows = client.query(project_id, sql, asked, tag="attribution.by_dimension")
-    api = _api(project_id, dimension, between, tenant_key)
+    rows, ordered = _shares(project_id, dimension, between, prices)
+    api = _api(project_id, dimension, between, tenant_key, any_ours=any(not row["is_idle"] for row in rows))
     windows = client.query(project_id, WINDOWS, between, tag="attribution.windows")[0]
     unplaced = client.query(project_id, UNPLACED, between, tag="attribution.unplaced")
-    by_key: dict[str, list[dict[str, Any]]] = {}
+    by_key = _by_key(rows)
     idle = [row for row in rows if row["is_idle"]]
-    for row in rows:
-        if not row["is_idle"]:
-            by_key.setdefault(row["key"], []).append(row)
     groups = []
     for key in [*by_key, *(key for key in api if key not in by_key)]:
         other = api.get(key)
@@ -261,6 +255,17 @@ def by_dimension(
     )
 
 
+def shares(project_id: int, span: TimeRange, dimension: Dimension, prices: Sequence[Price] = ()) -> dict[str, Cost]:
+    """Return what the values of a dimension used of the GPUs, as `by_dimension` does, at most MAX_GROUPS of them.
+
+    It reads no span, so it does not cost what the calls of priced APIs do. Raises InvalidFilterError as that does.
+    """
+    _check(span, dimension)
+    rows, ordered = _shares(project_id, dimension, between_minutes(span), prices)
+    by_key = _by_key(rows)
+    return {key: cost_of(by_key[key], ordered) for key in list(by_key)[:MAX_GROUPS]}
+
+
 def of_span(
     project_id: int, trace_id: str, span_id: str, start_ns: int, end_ns: int, prices: Sequence[Price] = ()
 ) -> SpanCost | None:
@@ -278,10 +283,39 @@ def of_span(
     return SpanCost(cost=cost_of(rows, ordered), gpu_uuids=tuple(dict.fromkeys(row["gpu_uuid"] for row in rows)))
 
 
-def _api(project_id: int, dimension: str, between: Mapping[str, Any], tenant_key: str) -> dict[str, dict[str, Any]]:
+def _check(span: TimeRange, dimension: str) -> None:
+    if dimension not in get_args(Dimension):
+        raise InvalidFilterError("group_by", f"must be one of {', '.join(get_args(Dimension))}")
+    if span.end - span.start > MAX_RANGE:
+        raise InvalidFilterError("start", f"may be at most {MAX_RANGE.days} days before end")
+
+
+def _shares(
+    project_id: int, dimension: str, between: Mapping[str, Any], prices: Sequence[Price]
+) -> tuple[list[dict[str, Any]], list[Price]]:
+    """Return the rows of BY_DIMENSION, idle ones among them, and the prices in the order that they count in."""
+    ordered, priced = prices_in_order(prices)
+    asked = {**between, **priced, "limit": (MAX_GROUPS + 1) * (len(ordered) + 1)}
+    sql = put(put(BY_DIMENSION, committed=COMMITTED, priced=PRICED, sums=SUMS), key=_COLUMNS[dimension])
+    return client.query(project_id, sql, asked, tag="attribution.by_dimension"), ordered
+
+
+def _by_key(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return what requests used, by the value of the dimension; idle time is nobody's."""
+    by_key: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if not row["is_idle"]:
+            by_key.setdefault(row["key"], []).append(row)
+    return by_key
+
+
+def _api(
+    project_id: int, dimension: str, between: Mapping[str, Any], tenant_key: str, *, any_ours: bool
+) -> dict[str, dict[str, Any]]:
     if dimension not in _API_COLUMNS:
         return {}
-    sql = put(put(API_COSTS, committed=COMMITTED), key=_API_COLUMNS[dimension])
+    not_ours = put(NOT_OURS, committed=COMMITTED) if any_ours else ""
+    sql = put(API_COSTS, not_ours=not_ours, key=_API_COLUMNS[dimension])
     asked = {**between, "kinds": MODEL_KINDS, "tenant_key": tenant_key, "limit": MAX_GROUPS + 1}
     rows = client.query(project_id, sql, asked, tag="attribution.api_costs")
     return {row["key"]: row for row in rows}

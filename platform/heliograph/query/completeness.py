@@ -3,6 +3,8 @@
 - `states(project_id, trace_ids) -> dict[str, Completeness]`: of traces by id, for a page of a list
 - `settled(project_id, after, until) -> Settled`: traces of which nothing more came, in the order of their last arrival,
   for whoever waits for whole traces (evaluators, sampling)
+- `ready(project_id, trace_ids) -> set[str]`: of which nobody waits for more: for a job that asks for
+  complete ones only
 - `removed(project_id, trace_ids) -> set[str]`: those that tail sampling took out
 
 Read from `trace_states`, which a materialized view keeps up at arrival, by the primary key: a page of a list reads as
@@ -171,6 +173,18 @@ def settled(project_id: int, after: Place, until: datetime, *, limit: int = SETT
         return Settled(quiet, Place(arrived[-1]["last_us"], arrived[-1]["trace_id"]), is_last=False)
     # Behind every trace of the last moment: ids are hexadecimal, and sort before "~".
     return Settled(quiet, Place(window["end_us"], "~"), is_last=window["spans"] < WINDOW_SPANS)
+
+
+def ready(project_id: int, trace_ids: Iterable[str]) -> set[str]:
+    """Return those of these traces of which nobody waits for more. Raises StoreError.
+
+    They are complete, or were given up as incomplete, or come from before states were kept; not those that are running,
+    nor what sampling took out. A job that judges complete traces only asks this of its batch and leaves the others for
+    its next pass; one that goes through all of them in order asks `settled`, which needs no list of who was left.
+    """
+    wanted = set(trace_ids)
+    known = states(project_id, wanted)
+    return {trace for trace in wanted if trace not in known or known[trace].state in ("complete", "incomplete")}
 
 
 def removed(project_id: int, trace_ids: Iterable[str]) -> set[str]:

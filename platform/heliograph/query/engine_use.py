@@ -2,19 +2,18 @@
 
 - `of_engines(project_id, range) -> list[EngineUse]`
 
-An engine's GPUs are those on which processes ran on its host, where it is the only engine there and they are of one
-model; else nothing is said, since the share of each is not known. The cache that a step reads is left out, as no engine
-reports the length of its sequences: MBU is at least what stands here. Prompt tokens count in MFU as they do in the
-engine's own counters, those from the prefix cache included, so that it is at most what stands here.
+An engine's GPUs are those of its own processes (`engine_gpus`), and of one model; else nothing is said. Where others
+compute on them too, an engine's share is still of the whole GPU: its own tokens are what its counters say. The cache
+that a step reads is left out, as no engine reports the length of its sequences: MBU is at least what stands here.
+Prompt tokens count in MFU as they do in the engine's own counters, those from the prefix cache included, so that it is
+at most what stands here.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from collectors.model_names import parse
-from heliograph.clickhouse import client
-from heliograph.query import serving
+from heliograph.query import engine_gpus, serving
+from heliograph.query.engine_gpus import Held
 from heliograph.query.filters import TimeRange
 from heliograph.query.roofline import shape_of
 from heliograph.query.serving import EngineInstance, InstanceMetrics
@@ -24,29 +23,22 @@ from serving_math.gpus import Gpu, gpu_of
 from serving_math.known import DataError, Unknown
 from serving_math.roofline import Range
 
-GPUS = """
-SELECT host, gpu_uuid, anyLast(p.gpu_name) AS name
-FROM gpu_processes AS p
-WHERE p.project_id = %(project_id)s AND p.host != ''
-    AND p.last_seen >= fromUnixTimestamp64Nano(%(start_ns)s, 'UTC')
-    AND p.first_seen < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
-GROUP BY host, gpu_uuid
-ORDER BY host, gpu_uuid
-LIMIT 20000
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineUse:
     """An engine's use of its GPUs over a range.
 
     `mfu_at_most` and `mbu_at_least` are shares of the dense peak and of the bandwidth, None with the `reason`.
-    `is_error` says that the inputs contradict the hardware.
+    `is_error` says that the inputs contradict the hardware. `strength` is how the GPUs are known to be the engine's and
+    `gpus_how` says it in words; on `gpus_shared` of them others computed too.
     """
 
     instance: EngineInstance
     gpu: str
     gpus: int
+    gpus_shared: int
+    gpus_how: str
+    strength: str
     tokens_per_s: float | None
     batch: float | None
     mfu_at_most: float | None
@@ -60,18 +52,14 @@ def of_engines(project_id: int, span: TimeRange) -> list[EngineUse]:
     found = serving.canonical(project_id, span, metrics=("out_tok_s", "in_tok_s", "running"))
     if not found:
         return []
-    rows = client.query(project_id, GPUS, {"start_ns": span.start_ns, "end_ns": span.end_ns}, tag="engine_use.gpus")
-    by_host: dict[str, list[str]] = {}
-    for row in rows:
-        by_host.setdefault(row["host"], []).append(row["name"])
-    engines = Counter(each.instance.host for each in found)
-    return [_use(each, by_host.get(each.instance.host, []), engines) for each in found]
+    held = engine_gpus.of_engines(project_id, span, found)
+    return [_use(each, held[each.instance.key]) for each in found]
 
 
-def _use(found: InstanceMetrics, names: Sequence[str], engines: Mapping[str, int]) -> EngineUse:
+def _use(found: InstanceMetrics, held: Held) -> EngineUse:
     instance = found.instance
     out, read, batch = (_value(found, name) for name in ("out_tok_s", "in_tok_s", "running"))
-    card = _card(instance, names, engines)
+    card = _card(held)
     shape = _shape(instance)
     reason = next((each.reason for each in (card, shape) if isinstance(each, Unknown)), "")
     if not reason and (out is None or not batch):
@@ -80,13 +68,16 @@ def _use(found: InstanceMetrics, names: Sequence[str], engines: Mapping[str, int
     is_error = False
     if not reason and isinstance(card, Gpu) and isinstance(shape, Architecture) and out is not None and batch:
         try:
-            use, reason = _shares(instance, card, shape, len(names), out, read or 0.0, batch)
+            use, reason = _shares(instance, card, shape, len(held.gpus), out, read or 0.0, batch)
         except DataError as wrong:
             reason, is_error = str(wrong), True
     return EngineUse(
         instance=instance,
         gpu=card.name if isinstance(card, Gpu) else "",
-        gpus=len(names) if isinstance(card, Gpu) else 0,
+        gpus=len(held.gpus) if isinstance(card, Gpu) else 0,
+        gpus_shared=held.shared,
+        gpus_how=held.reason if held.gpus else "",
+        strength=held.strength,
         tokens_per_s=out,
         batch=batch,
         mfu_at_most=use[0],
@@ -101,16 +92,13 @@ def _value(found: InstanceMetrics, metric: str) -> float | None:
     return readings[0].value if readings else None
 
 
-def _card(instance: EngineInstance, names: Sequence[str], engines: Mapping[str, int]) -> Gpu | Unknown:
-    if not names:
-        return Unknown(f"no GPU agent reported a process on {instance.host or 'a host that the engine does not name'}")
-    if engines[instance.host] > 1:
-        return Unknown(
-            f"{engines[instance.host]} engines report from {instance.host}: whose GPUs are whose is not known"
-        )
-    if len(set(names)) > 1:
-        return Unknown(f"{instance.host} has GPUs of several models")
-    return gpu_of(names[0])
+def _card(held: Held) -> Gpu | Unknown:
+    if not held.gpus:
+        return Unknown(held.reason)
+    names = {each.name for each in held.gpus}
+    if len(names) > 1:
+        return Unknown(f"{held.gpus[0].host} has GPUs of several models")
+    return gpu_of(names.pop())
 
 
 def _shape(instance: EngineInstance) -> Architecture | Unknown:

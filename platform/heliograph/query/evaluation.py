@@ -1,15 +1,13 @@
-"""What the evaluators read: new spans with their context, texts of a window, and scores of two releases side by side.
+"""What the evaluators read: new spans with their context, and scores of two releases side by side.
 
 - `spans_to_evaluate(project_id, after, until, *, limit=256) -> list[EvaluationSpan]`, oldest received first
-- `spans_of_traces(project_id, trace_ids, score, revision, after, *, limit=256) -> list[EvaluationSpan]`
-- `texts(project_id, range, side, *, service="", model="", limit=2000) -> list[TextSample]`
 - `paired_scores(project_id, range, name, service, baseline, candidate) -> PairedScores`
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from heliograph.clickhouse import client
 from heliograph.query import contents
@@ -17,13 +15,7 @@ from heliograph.query.filters import InvalidFilterError, TimeRange, put, started
 from heliograph.query.messages import Document, parse_documents, text_of
 from heliograph.query.paging import check_limit
 
-# A drift check compares samples; beyond this many texts the estimate no longer sharpens and memory does grow.
-MAX_TEXTS = 20_000
-# The texts of a window are at most about 20 kB each here; longer ones are cut before an embedding model would cut them.
-_MAX_TEXT_CHARACTERS = 20_000
 _MAX_CONTEXT_SPANS = 20
-# Texts brought back whole before they are cut: as many of the longest (1 MiB) as one question may hold.
-_TEXTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,21 +48,13 @@ class EvaluationSpan:
     question: str
     answer: str
     documents: tuple[Document, ...]
+    # The definitions of the tools that were offered, as they came: JSON or ''.
+    tools: str = ""
 
     @property
     def watermark(self) -> Watermark:
         """The place to go on from, once this span is judged."""
         return Watermark(self.received_us, self.trace_id, self.span_id)
-
-
-@dataclass(frozen=True, slots=True)
-class TextSample:
-    """One text of a span."""
-
-    trace_id: str
-    span_id: str
-    start_ns: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,27 +92,6 @@ ORDER BY received_at, trace_id, span_id
 LIMIT %(limit)s
 """
 
-SPANS_OF_TRACES = """
-SELECT
-    trace_id, span_id, toUnixTimestamp64Nano(start_time) AS start_ns,
-    toUnixTimestamp64Micro(received_at) AS received_us, service, environment, release, model, session_id, input,
-    output, documents, contents
-FROM spans
-WHERE project_id = %(project_id)s AND kind = 'llm' AND output != ''
-    AND toStartOfMinute(start_time) IN (
-        SELECT arrayJoin(minutes) FROM traces WHERE project_id = %(project_id)s AND trace_id IN %(trace_ids)s
-    )
-    AND trace_id IN %(trace_ids)s AND (trace_id, span_id) > (%(after_trace)s, %(after_span)s)
-    AND (trace_id, span_id) NOT IN (
-        SELECT trace_id, span_id
-        FROM scores
-        WHERE project_id = %(project_id)s AND name = %(score)s AND evaluator_revision = %(revision)s
-            AND trace_id IN %(trace_ids)s
-    )
-ORDER BY trace_id, span_id
-LIMIT %(limit)s
-"""
-
 CONTEXT = """
 SELECT trace_id, toUnixTimestamp64Nano(start_time) AS start_ns, documents, contents
 FROM spans
@@ -139,21 +102,6 @@ WHERE project_id = %(project_id)s
     AND trace_id IN %(trace_ids)s AND kind IN ('retriever', 'reranker') AND documents != ''
 ORDER BY trace_id, start_time, span_id
 LIMIT {most} BY trace_id
-"""
-
-# The sample is drawn by hash from the narrow columns, so that a rerun draws the same, and only its texts are read.
-TEXTS = """
-SELECT trace_id, span_id, toUnixTimestamp64Nano(start_time) AS start_ns, {side} AS text, contents
-FROM spans
-WHERE project_id = %(project_id)s AND {where} AND (trace_id, span_id) IN (
-    SELECT trace_id, span_id
-    FROM spans
-    WHERE project_id = %(project_id)s AND {where} AND kind = 'llm' AND {side}_preview != ''
-    ORDER BY cityHash64(trace_id, span_id)
-    LIMIT %(limit)s
-)
-ORDER BY start_time, trace_id, span_id
-LIMIT %(limit)s
 """
 
 # A prompt is the same where its input text is; a data set row is the same where its id is.
@@ -206,74 +154,14 @@ def spans_to_evaluate(project_id: int, after: Watermark, until: datetime, *, lim
         "until_us": to_ns(until) // 1_000,
         "limit": limit,
     }
-    return _evaluation_spans(project_id, client.query(project_id, NEW_SPANS, parameters, tag="evaluation.new_spans"))
+    return evaluation_spans(project_id, client.query(project_id, NEW_SPANS, parameters, tag="evaluation.new_spans"))
 
 
-def spans_of_traces(
-    project_id: int,
-    trace_ids: Iterable[str],
-    score: str,
-    revision: str,
-    after: tuple[str, str] = ("", ""),
-    *,
-    limit: int = 256,
-) -> list[EvaluationSpan]:
-    """Return LLM spans with an answer of some traces, behind the ids of a trace and a span, in the order of their ids.
-
-    Without those that have a score of this name and revision: a trace that got more is not judged a second time.
-    """
-    check_limit(limit)
-    wanted = tuple(trace_ids)
-    if not wanted:
-        return []
-    parameters = {
-        "trace_ids": wanted,
-        "score": score,
-        "revision": revision,
-        "after_trace": after[0],
-        "after_span": after[1],
-        "limit": limit,
-    }
-    rows = client.query(project_id, SPANS_OF_TRACES, parameters, tag="evaluation.spans_of_traces")
-    return _evaluation_spans(project_id, rows)
-
-
-def _evaluation_spans(project_id: int, rows: list[dict[str, Any]]) -> list[EvaluationSpan]:
+def evaluation_spans(project_id: int, rows: list[dict[str, Any]]) -> list[EvaluationSpan]:
+    """Return rows of spans with their texts brought back whole and their documents, those of their trace included."""
     contents.restore(project_id, rows, ("input", "output", "documents"))
     context = _context(project_id, {row["trace_id"] for row in rows if not row["documents"]})
     return [_evaluation_span(row, context.get(row["trace_id"], [])) for row in rows]
-
-
-def texts(
-    project_id: int,
-    span: TimeRange,
-    side: Literal["input", "output"],
-    *,
-    service: str = "",
-    model: str = "",
-    limit: int = 2_000,
-) -> list[TextSample]:
-    """Return a fixed random sample of the texts of LLM spans: the last user message, or the answer."""
-    if side not in ("input", "output"):
-        raise InvalidFilterError("side", "must be input or output")
-    if not 1 <= limit <= MAX_TEXTS:
-        raise InvalidFilterError("limit", f"must be from 1 to {MAX_TEXTS}")
-    where, parameters = started_in(span)
-    for column, value in (("service", service), ("model", model)):
-        if value:
-            where += f" AND {column} = %({column})s"
-            parameters[column] = value
-    rows = client.query(
-        project_id, put(TEXTS, side=side, where=where), parameters | {"limit": limit}, tag="evaluation.texts"
-    )
-    role = "user" if side == "input" else None
-    # Of a long conversation only the one message that is compared is brought back whole.
-    chosen = [(text_of(row.pop("text"), role)[:_MAX_TEXT_CHARACTERS], row.pop("contents")) for row in rows]
-    whole: list[str] = []
-    for first in range(0, len(chosen), _TEXTS_AT_ONCE):
-        part = contents.restored(project_id, chosen[first : first + _TEXTS_AT_ONCE])
-        whole += [text[:_MAX_TEXT_CHARACTERS] for text in part]
-    return [TextSample(**row, text=text) for row, text in zip(rows, whole, strict=True) if text]
 
 
 def paired_scores(

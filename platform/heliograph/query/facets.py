@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from heliograph.clickhouse import client
 from heliograph.query.filters import RollupFilter, put
 from heliograph.query.paging import check_limit
+from heliograph.query.rollup import summed
 
 FIELDS = ("service", "environment", "release", "kind", "provider", "model", "adapter")
 
@@ -21,11 +22,12 @@ class FacetValue:
     errors: int
 
 
+# Each combination of values once, which are few, before they are taken apart into fields.
 FACETS = """
 SELECT field, value, sum(r.spans) AS span_count, sum(r.errors) AS error_count
-FROM span_rollups_1m AS r
-ARRAY JOIN {names} AS field, {columns} AS value
-WHERE r.project_id = %(project_id)s AND {where} AND value != ''
+FROM ({summed}) AS r
+ARRAY JOIN {fields} AS field, {columns} AS value
+WHERE value != ''
 GROUP BY field, value
 ORDER BY field, span_count DESC, value
 LIMIT %(limit)s BY field
@@ -48,12 +50,12 @@ def facets(project_id: int, chosen: RollupFilter, *, limit: int = 20) -> dict[st
 
 
 def _count(project_id: int, chosen: RollupFilter, names: list[str], limit: int) -> dict[str, tuple[FacetValue, ...]]:
-    where, parameters = chosen.where()
+    rows_of_each, parameters = summed(chosen, names, sums=("spans", "errors"), digests=())
     sql = put(
         FACETS,
-        names="[" + ", ".join(f"'{name}'" for name in names) + "]",
+        summed=rows_of_each,
+        fields="[" + ", ".join(f"'{name}'" for name in names) + "]",
         columns="[" + ", ".join(f"toString(r.{name})" for name in names) + "]",
-        where=where,
     )
     rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="facets")
     found: dict[str, tuple[FacetValue, ...]] = {}

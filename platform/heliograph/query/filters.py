@@ -4,33 +4,53 @@ Within one field the values are alternatives (`service=("a", "b")` is either); d
 same span. An empty tuple or None narrows nothing; the value '' picks the spans where the field is empty.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
+
+from heliograph.query import words
+from heliograph.query.clauses import (
+    MAX_VALUE_CHARACTERS,
+    MAX_VALUES,
+    Clause,
+    InvalidFilterError,
+    Parameters,
+    all_of,
+    check_values,
+    one_of,
+    put,
+)
+from heliograph.query.conditions import MAX_CONDITIONS, Condition
+from heliograph.query.words import MAX_SEARCH_WORDS
+
+# The pieces are used wherever a filter is; they have one address.
+__all__ = [
+    "EPOCH",
+    "MAX_RANGE",
+    "MAX_SEARCH_WORDS",
+    "MAX_VALUES",
+    "MAX_VALUE_CHARACTERS",
+    "Clause",
+    "InvalidFilterError",
+    "Parameters",
+    "RollupFilter",
+    "ScoreBound",
+    "SpanFilter",
+    "TimeRange",
+    "all_of",
+    "from_ns",
+    "put",
+    "started_in",
+    "to_ns",
+    "union",
+]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A year and a day: the longest comparison anybody draws; it bounds the partitions that one question opens.
 MAX_RANGE = timedelta(days=366)
 # Nanoseconds since the epoch in 64 bits end in 2262; the margins of a question stay below.
 _BEYOND = datetime(2262, 1, 1, tzinfo=UTC)
-# A set of alternatives is chosen by a person from a list.
-MAX_VALUES = 100
-MAX_VALUE_CHARACTERS = 1_000
-MAX_SEARCH_WORDS = 16
-
-Parameters = dict[str, object]
-Clause = tuple[str, Parameters]
-
-
-class InvalidFilterError(ValueError):
-    """A question that may not be asked; `field` names the part at fault."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 def to_ns(moment: datetime) -> int:
@@ -98,14 +118,25 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class ScoreBound:
-    """Traces that carry a score `name` with a value under `below`, over `above`, or between the two."""
+    """Traces that carry a score `name` with a value inside all given bounds, or with one of the labels.
+
+    `below` and `above` leave out the bound itself, `at_most` and `at_least` hold it. With `exists` any score of the
+    name will do, without a name any at all. `negated` picks the other traces, those without the score among them.
+    """
 
     name: str
     below: float | None = None
     above: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    labels: tuple[str, ...] = ()
+    exists: bool = False
+    negated: bool = False
 
     def __post_init__(self) -> None:
-        if self.below is None and self.above is None:
+        check_values("score", self.labels)
+        bounds = (self.below, self.above, self.at_least, self.at_most)
+        if not (self.exists or self.labels) and bounds == (None,) * 4:
             raise InvalidFilterError("score", "needs a bound: below or above")
 
 
@@ -136,16 +167,25 @@ class SpanFilter:
     max_duration_ns: int | None = None
     text: str = ""
     scores: tuple[ScoreBound, ...] = ()
+    # What the filter language can say beyond the fields above; all of them hold.
+    conditions: tuple[Condition, ...] = ()
     entries_only: bool = False
 
     def __post_init__(self) -> None:
         _check_values(self)
-        if len(_words(self.text)) > MAX_SEARCH_WORDS or len(self.text) > MAX_VALUE_CHARACTERS:
-            raise InvalidFilterError("text", f"may have at most {MAX_SEARCH_WORDS} words")
-        if self.text.strip() and not _words(self.text):
-            raise InvalidFilterError("text", "needs a letter or a digit")
+        if len(self.conditions) > MAX_CONDITIONS:
+            raise InvalidFilterError("filter", f"may have at most {MAX_CONDITIONS} conditions")
+        self.check_text(self.text)
         if len(self.scores) > MAX_SEARCH_WORDS:
             raise InvalidFilterError("score", f"may be given at most {MAX_SEARCH_WORDS} times")
+
+    @staticmethod
+    def check_text(text: str) -> None:
+        """Raise InvalidFilterError for words that cannot be searched for."""
+        if len(words.split(text)) > MAX_SEARCH_WORDS or len(text) > MAX_VALUE_CHARACTERS:
+            raise InvalidFilterError("text", f"may have at most {MAX_SEARCH_WORDS} words")
+        if text.strip() and not words.split(text):
+            raise InvalidFilterError("text", "needs a letter or a digit")
 
     @property
     def picks_spans(self) -> bool:
@@ -168,23 +208,27 @@ class SpanFilter:
             self.user,
             self.tag,
             self.text.strip(),
+            *(True for each in self.conditions if each.field != "latency" and not each.negated),
         )
         return any(spoken)
 
     def for_traces(self) -> "SpanFilter":
         """Return the filter of the spans that a trace list is driven by."""
         by_entries = not self.picks_spans or (
-            self._has_duration and not (self.kind or self.model or self.adapter or self.text)
+            self._has_duration
+            and not (self.kind or self.model or self.adapter or self.text)
+            and not any(each.is_of_calls for each in self.conditions)
         )
         return replace(self, entries_only=self.entries_only or by_entries)
 
     @property
     def _has_duration(self) -> bool:
-        return self.min_duration_ns is not None or self.max_duration_ns is not None
+        bounds = (self.min_duration_ns, self.max_duration_ns)
+        return bounds != (None, None) or any(each.field == "latency" for each in self.conditions)
 
     def where(self) -> Clause:
         """Return the condition on `spans` but for the project, which the door binds."""
-        return all_of(self._narrowed(), _any_of_clauses(_containing(self.text)))
+        return all_of(self._narrowed(), one_of(words.containing(self.text)))
 
     def alternatives(self) -> list[Clause]:
         """Return conditions of which a span fulfils one or more: a search looks at inputs and outputs apart.
@@ -192,7 +236,7 @@ class SpanFilter:
         The store's indexes are each of one column, and answer no condition that spans several.
         """
         narrowed = self._narrowed()
-        return [all_of(narrowed, place) for place in _containing(self.text)] or [narrowed]
+        return [all_of(narrowed, place) for place in words.containing(self.text)] or [narrowed]
 
     def _narrowed(self) -> Clause:
         return all_of(
@@ -201,6 +245,7 @@ class SpanFilter:
             _tagged(self.tag),
             _lasting(self.min_duration_ns, self.max_duration_ns),
             *(_scored(number, bound, self.range) for number, bound in enumerate(self.scores)),
+            *(condition.where(number) for number, condition in enumerate(self.conditions)),
             ("is_entry", {}) if self.entries_only else None,
         )
 
@@ -243,14 +288,18 @@ class RollupFilter:
     def where(self) -> Clause:
         """Return the condition on `span_rollups_1m`, alias r, but for the project."""
         span = self.range.whole_minutes()
-        names = ("service", "environment", "release", "kind", "model", "adapter", "provider")
         return all_of(
             (
                 "r.minute >= toDateTime(%(start_s)s, 'UTC') AND r.minute < toDateTime(%(end_s)s, 'UTC')",
                 {"start_s": span.start_ns // 10**9, "end_s": span.end_ns // 10**9},
             ),
-            *(_any_of(f"r.{name}", getattr(self, name)) for name in names),
+            self.picked(),
         )
+
+    def picked(self) -> Clause:
+        """Return the condition but for the time."""
+        names = ("service", "environment", "release", "kind", "model", "adapter", "provider")
+        return all_of(*(_any_of(f"r.{name}", getattr(self, name)) for name in names))
 
 
 _SPAN_COLUMNS: Mapping[str, str] = {
@@ -269,15 +318,6 @@ _SPAN_COLUMNS: Mapping[str, str] = {
 }
 
 
-def all_of(*clauses: Clause | None) -> Clause:
-    """Return one clause that holds where every given one does."""
-    given = [clause for clause in clauses if clause is not None]
-    parameters: Parameters = {}
-    for _, part in given:
-        parameters.update(part)
-    return " AND ".join(f"({sql})" for sql, _ in given) or "1", parameters
-
-
 def union(select: str, chosen: "SpanFilter", further: str = "") -> Clause:
     """Return the given select, which has `{where}`, once for each alternative of a filter, as one union."""
     alternatives = chosen.alternatives()
@@ -286,13 +326,6 @@ def union(select: str, chosen: "SpanFilter", further: str = "") -> Clause:
     for _, part in alternatives:
         parameters |= part
     return "\nUNION ALL\n".join(selects), parameters
-
-
-def put(sql: str, **parts: str) -> str:
-    """Put clauses made in this module into an SQL constant at `{name}`; values never go this way."""
-    for name, part in parts.items():
-        sql = sql.replace("{" + name + "}", part)
-    return sql
 
 
 def started_in(span: TimeRange) -> Clause:
@@ -325,97 +358,30 @@ def _lasting(minimum_ns: int | None, maximum_ns: int | None) -> Clause | None:
     return all_of(*bounds) if bounds else None
 
 
-def _words(text: str) -> list[str]:
-    """Split as the store's word index does: at every ASCII character that is no letter and no digit."""
-    return re.findall(r"[0-9A-Za-z\u0080-\U0010ffff]+", text)
-
-
-_TEXTS = ("input", "output")
-# Texts are stored as JSON, where a line break before a word reads `\nword`: the index then holds the word "nword".
-_ESCAPES = ("n", "t", "r")
-
-
-def _containing(text: str) -> list[Clause]:
-    """Every word stands, as a word, in the input or every one in the output: conditions that are alternatives.
-
-    Of each side there are two: all words stand in the column itself, or some stand in the long texts that it refers to.
-    """
-    words = _words(text)
-    found: list[Clause] = []
-    for side in _TEXTS if words else ():
-        found.append(all_of(*(_word(f"lower({side})", number, word) for number, word in enumerate(words))))
-        found.append(_partly_apart(side, words))
-    return found
-
-
-def _partly_apart(side: str, words: list[str]) -> Clause:
-    """Some words stand in long texts of their own: the index of references is asked for all of those texts at once."""
-    texts = [_word("lower(text)", number, word) for number, word in enumerate(words)]
-    hashes = [put(_HASHES, side=side[0], where=sql, most=str(MAX_TEXTS_OF_A_WORD)) for sql, _ in texts]
-    each = [
-        all_of((f"hasAny(contents, {found}) OR {_pattern(f'lower({side})', number)}", parameters))
-        for number, (found, (_, parameters)) in enumerate(zip(hashes, texts, strict=True))
-    ]
-    any_of_them = f"hasAny(contents, arrayConcat({', '.join(hashes)}))" if len(hashes) > 1 else None
-    return all_of((any_of_them, {}) if any_of_them else (f"hasAny(contents, {hashes[0]})", {}), *each)
-
-
-# A word that stands in more texts than this says little about any of them; the references of a span to the others are
-# not found, only those words that stand in the span itself.
-MAX_TEXTS_OF_A_WORD = 20_000
-_HASHES = """(
-    SELECT groupArray(concat('{side}', hash)) FROM (
-        SELECT hash FROM contents WHERE project_id = %(project_id)s AND {where} LIMIT {most}
-    )
-)"""
-
-
-def _word(text: str, number: int, word: str) -> Clause:
-    # lower() in the store folds A-Z only, and so must the word.
-    folded = "".join(letter.lower() if letter.isascii() else letter for letter in word)
-    tokens = {f"word_{number}": folded} | {f"word_{number}_{escape}": escape + folded for escape in _ESCAPES}
-    has = " OR ".join(f"hasToken({text}, %({name})s)" for name in tokens)
-    # The hint is for the index alone and costs no reading; it would also let "node" through where "ode" is sought.
-    sql = f"indexHint({has}) AND {_pattern(text, number)}"
-    return sql, {**tokens, f"word_{number}_pattern": rf"(?:^|{_GAP}|\\[ntr]){folded}(?:$|{_GAP})"}
-
-
-def _pattern(text: str, number: int) -> str:
-    return f"match({text}, %(word_{number}_pattern)s)"
-
-
-# Between words: neither a letter, nor a digit, nor beyond ASCII.
-_GAP = r"[^0-9a-z\x{80}-\x{10ffff}]"
-
-
-def _any_of_clauses(clauses: Iterable[Clause | None]) -> Clause | None:
-    given = [clause for clause in clauses if clause is not None]
-    parameters: Parameters = {}
-    for _, part in given:
-        parameters |= part
-    return (" OR ".join(f"({sql})" for sql, _ in given), parameters) if given else None
-
-
 def _scored(number: int, bound: ScoreBound, span: TimeRange) -> Clause:
     # A score stands at the time of the span that it judges; another span of its trace may be the one listed.
     near = span.widened(timedelta(hours=1))
     prefix = f"score_{number}"
     inner: list[Clause] = [
         (
-            f"name = %({prefix}_name)s"
-            f" AND time >= fromUnixTimestamp64Nano(%({prefix}_start)s, 'UTC')"
+            f"time >= fromUnixTimestamp64Nano(%({prefix}_start)s, 'UTC')"
             f" AND time < fromUnixTimestamp64Nano(%({prefix}_end)s, 'UTC')",
-            {f"{prefix}_name": bound.name, f"{prefix}_start": near.start_ns, f"{prefix}_end": near.end_ns},
+            {f"{prefix}_start": near.start_ns, f"{prefix}_end": near.end_ns},
         )
     ]
-    if bound.below is not None:
-        inner.append((f"value < %({prefix}_below)s", {f"{prefix}_below": bound.below}))
-    if bound.above is not None:
-        inner.append((f"value > %({prefix}_above)s", {f"{prefix}_above": bound.above}))
+    if bound.name:
+        inner.append((f"name = %({prefix}_name)s", {f"{prefix}_name": bound.name}))
+    for side, operator in _SIDES.items():
+        value = getattr(bound, side)
+        if value is not None:
+            inner.append((f"value {operator} %({prefix}_{side})s", {f"{prefix}_{side}": value}))
+    if bound.labels:
+        inner.append((f"label IN %({prefix}_labels)s", {f"{prefix}_labels": bound.labels}))
     sql, parameters = all_of(*inner)
-    return put(_SCORED_TRACES, conditions=sql), parameters
+    return ("NOT " if bound.negated else "") + put(_SCORED_TRACES, conditions=sql), parameters
 
 
+_SIDES = {"below": "<", "above": ">", "at_least": ">=", "at_most": "<="}
 _SCORED_TRACES = """trace_id IN (
     SELECT trace_id FROM scores FINAL WHERE project_id = %(project_id)s AND {conditions} AND trace_id != ''
 )"""
@@ -424,9 +390,5 @@ _SCORED_TRACES = """trace_id IN (
 def _check_values(chosen: "SpanFilter | RollupFilter") -> None:
     for field in fields(chosen):
         values = getattr(chosen, field.name)
-        if not isinstance(values, tuple) or field.name == "scores":
-            continue
-        if len(values) > MAX_VALUES:
-            raise InvalidFilterError(field.name, f"may be given at most {MAX_VALUES} times")
-        if any(len(value) > MAX_VALUE_CHARACTERS for value in values):
-            raise InvalidFilterError(field.name, f"may have at most {MAX_VALUE_CHARACTERS} characters")
+        if isinstance(values, tuple) and field.name not in {"scores", "conditions"}:
+            check_values(field.name, values)

@@ -77,7 +77,7 @@ def _throttling(seconds: float, grown: Mapping[str, float]) -> list[GpuProblem]:
     found: list[GpuProblem] = []
     heat = max(grown.get(f"throttle:{reason}", 0.0) for reason in HEAT)
     if heat > THROTTLED_SHARE * seconds:
-        found.append(GpuProblem("heat", "bad", f"Thermally limited for {_minutes(heat)} ({heat / seconds:.0%})"))
+        found.append(GpuProblem("heat", "bad", f"Thermally limited for {_minutes(heat)} ({_share(heat / seconds)})"))
     elif heat >= 1:
         found.append(GpuProblem("heat", "warn", f"Thermally limited for {_minutes(heat)}"))
     hardware = max(grown.get(f"throttle:{reason}", 0.0) for reason in HARDWARE)
@@ -86,8 +86,12 @@ def _throttling(seconds: float, grown: Mapping[str, float]) -> list[GpuProblem]:
         found.append(GpuProblem("hardware", "bad", f"Slowed down by the hardware for {_minutes(hardware)}"))
     cap = max(grown.get(f"throttle:{reason}", 0.0) for reason in CAP)
     if cap > CAPPED_SHARE * seconds:
-        found.append(GpuProblem("power_cap", "warn", f"At its power cap for {_minutes(cap)} ({cap / seconds:.0%})"))
+        found.append(GpuProblem("power_cap", "warn", f"At its power cap for {_minutes(cap)} ({_share(cap / seconds)})"))
     return found
+
+
+def _share(of_time: float) -> str:
+    return f"{of_time * 100:.0f} %"
 
 
 def _minutes(seconds: float) -> str:

@@ -37,6 +37,7 @@ LABELS = (
     "gpu.xid",
     "network.io.direction",
     "gpu.link.bound",
+    "gpu.recovery.action",
     "process.pid",
 )
 

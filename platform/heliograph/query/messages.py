@@ -2,6 +2,7 @@
 
 - `parse_messages(stored) -> tuple[Message, ...]`
 - `parse_documents(stored) -> tuple[Document, ...]`
+- `parse_tools(stored) -> tuple[ToolDefinition, ...]`
 - `text_of(stored, role=None) -> str`
 """
 
@@ -35,6 +36,16 @@ class Document:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ToolDefinition:
+    """A tool that a model could call: `parameters` is the JSON schema of its arguments, `type` '' is a function."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    type: str = ""
+
+
 def parse_messages(stored: str) -> tuple[Message, ...]:
     """Return the messages of a stored input or output; a plain text is one message with the role ''."""
     if stored in ("", "[]"):
@@ -49,6 +60,19 @@ def parse_documents(stored: str) -> tuple[Document, ...]:
     """Return the documents of a stored list; an empty tuple where it holds none."""
     found = (entry for entry in _objects(stored) if isinstance(entry.get("content"), str))
     return tuple(_document(entry) for entry in found)
+
+
+def parse_tools(stored: str) -> tuple[ToolDefinition, ...]:
+    """Return the tools of a stored list; an empty tuple where it holds none."""
+    return tuple(
+        ToolDefinition(
+            _string(entry.get("name")),
+            _string(entry.get("description")),
+            parameters if isinstance(parameters := entry.get("parameters"), dict) else {},
+            _string(entry.get("type")),
+        )
+        for entry in _objects(stored)
+    )
 
 
 def text_of(stored: str, role: str | None = None) -> str:

@@ -17,12 +17,32 @@ from decimal import Decimal
 from typing import Any
 
 from heliograph.clickhouse import client
-from heliograph.query.filters import InvalidFilterError, TimeRange
+from heliograph.query.filters import InvalidFilterError, TimeRange, put
 
 MAX_RANGE = timedelta(days=31)
 # Tens of engines against tens of kinds.
 MAX_CELLS = 2_000
 MAX_CER = 0.1
+
+# Spans that say something of a reading are told by their keys alone, which are a small part of the attributes.
+_SAYS = "(mapContains(attributes, 'ocr.engine') OR mapContains(attributes, 'ocr.pages'))"
+_SAID = f"{_SAYS} AND (attributes['ocr.engine'] != '' OR (kind = 'llm' AND usage_counted AND page_count > 0))"
+# The others are model calls with an image. The word is in every text that the pattern fits, and the index of words
+# keeps the texts of calls without it from being read.
+_SHOWN = f"NOT {_SAYS} AND kind = 'llm' AND usage_counted AND hasToken(lower(input), 'modality') AND page_count > 0"
+_READINGS = """
+        SELECT trace_id, span_id, if(attributes['ocr.engine'] != '', attributes['ocr.engine'], model) AS engine,
+            attributes['ocr.document.kind'] AS document, status = 'error' AS is_failed, model_requested AS requested,
+            model AS answered, cost AS usd, duration_ns AS duration,
+            coalesce(
+                toUInt32OrNull(attributes['ocr.pages']),
+                toUInt32(countMatches(input, '"modality"\\s*:\\s*"image"'))
+            ) AS page_count
+        FROM spans
+        WHERE project_id = %(project_id)s
+            AND start_time >= fromUnixTimestamp64Nano(%(start_ns)s, 'UTC')
+            AND start_time < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
+            AND {readings}"""
 
 GRID = """
 SELECT t.engine AS engine, t.document AS kind, count() AS readings, countIf(t.is_failed) AS failed,
@@ -39,18 +59,9 @@ FROM (
         r.answered AS answered, r.page_count AS page_count, r.usd AS usd, r.duration AS duration, q.cer AS cer,
         q.wer AS wer, NOT r.is_failed AND (isNull(q.cer) OR q.cer <= %(max_cer)s) AS is_good
     FROM (
-        SELECT trace_id, span_id, if(attributes['ocr.engine'] != '', attributes['ocr.engine'], model) AS engine,
-            attributes['ocr.document.kind'] AS document, status = 'error' AS is_failed, model_requested AS requested,
-            model AS answered, cost AS usd, duration_ns AS duration,
-            coalesce(
-                toUInt32OrNull(attributes['ocr.pages']),
-                toUInt32(countMatches(input, '"modality"\\s*:\\s*"image"'))
-            ) AS page_count
-        FROM spans
-        WHERE project_id = %(project_id)s
-            AND start_time >= fromUnixTimestamp64Nano(%(start_ns)s, 'UTC')
-            AND start_time < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
-            AND (attributes['ocr.engine'] != '' OR (kind = 'llm' AND usage_counted AND page_count > 0))
+        {said}
+        UNION ALL
+        {shown}
     ) AS r
     LEFT JOIN (
         SELECT trace_id, span_id, avgOrNullIf(rate, metric = 'cer') AS cer, avgOrNullIf(rate, metric = 'wer') AS wer
@@ -124,7 +135,8 @@ def grid(project_id: int, span: TimeRange, *, max_cer: float = MAX_CER) -> Grid:
     if not 0 <= max_cer <= 10:
         raise InvalidFilterError("max_cer", "must be from 0 to 10")
     asked = {"start_ns": span.start_ns, "end_ns": span.end_ns, "max_cer": max_cer, "limit": MAX_CELLS}
-    rows = client.query(project_id, GRID, asked, tag="ocr.grid")
+    sql = put(GRID, said=put(_READINGS, readings=_SAID), shown=put(_READINGS, readings=_SHOWN))
+    rows = client.query(project_id, sql, asked, tag="ocr.grid")
     engines = tuple(dict.fromkeys(row["engine"] for row in rows))
     return Grid(
         engines=engines,

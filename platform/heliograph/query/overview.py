@@ -1,14 +1,21 @@
 """The overview's numbers, from the 1-minute rollup alone: their cost grows with time and variety, not with traffic.
 
 - `summary(project_id, filter) -> Summary`: the range, and the equally long range before it
+- `totals(project_id, filter) -> Measures`: the range alone
 - `series(project_id, filter, *, buckets=120) -> list[Point]`: the same measures over time
 - `breakdown(project_id, filter, by, *, limit=50) -> list[Group]`: by service, model, environment, release, ...
+- `glance(project_id, filter, by, *, limit=50) -> Glance`: the summary and several breakdowns, read in one go
 
 A request is a root span, and errors and latency are the requests'. Where the filter picks a kind, a model or a
 provider, which roots lack, or the breakdown is by one of these, every matching span counts instead. Tokens, cost and
 time to first token come from all spans. Ranges are widened to whole minutes. Quantiles are t-digest estimates.
+
+Counts, tokens and cost are of what came into the store; traces that tail sampling removed later are among them. What
+was sampled before (head rules, or senders that say so in the trace state) is estimated beside them from each span's
+adjusted count, the number of spans for which it stands: `unseen_*` is what they stand for beyond themselves.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, get_args
@@ -16,6 +23,7 @@ from typing import Any, Literal, get_args
 from heliograph.clickhouse import client
 from heliograph.query.filters import InvalidFilterError, RollupFilter, TimeRange, put
 from heliograph.query.paging import check_limit
+from heliograph.query.rollup import summed, whole_seconds
 
 Dimension = Literal["service", "environment", "release", "provider", "model", "adapter", "kind", "operation"]
 _CALL_DIMENSIONS = frozenset({"provider", "model", "adapter", "kind", "operation"})
@@ -40,6 +48,9 @@ class Measures:
     ttft_p50_ns: float | None
     ttft_p95_ns: float | None
     ttft_p99_ns: float | None
+    # Per output token after the first, of single calls.
+    tpot_p50_ns: float | None
+    tpot_p95_ns: float | None
     llm_calls: int
     input_tokens: int
     output_tokens: int
@@ -47,6 +58,15 @@ class Measures:
     reasoning_tokens: int
     cost: Decimal
     unpriced_count: int
+    unseen_requests: float
+    unseen_input_tokens: float
+    unseen_output_tokens: float
+    unseen_cost: float
+
+    @property
+    def sampled_share(self) -> float | None:
+        """Which share of the requests, as estimated, is stored; None where all are, as far as anybody says."""
+        return self.requests / (self.requests + self.unseen_requests) if self.unseen_requests >= 0.5 else None
 
     @property
     def error_rate(self) -> float | None:
@@ -90,26 +110,45 @@ class Group:
     measures: Measures
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a page shows at first sight."""
+
+    summary: Summary
+    groups: dict[Dimension, list[Group]]
+
+
 _MEASURES = """
     sumIf(r.spans, {counted}) AS requests,
     sumIf(r.errors, {counted}) AS errors,
     quantilesTDigestMergeIf(0.5, 0.95, 0.99)(r.duration, {counted}) AS latency,
     quantilesTDigestMerge(0.5, 0.95, 0.99)(r.ttft) AS ttft,
+    quantilesTDigestMerge(0.5, 0.95, 0.99)(r.tpot) AS tpot,
     sumIf(r.spans, r.kind = 'llm') AS llm_calls,
     sum(r.input_tokens) AS input_tokens,
     sum(r.output_tokens) AS output_tokens,
     sum(r.cache_read_tokens) AS cache_read_tokens,
     sum(r.reasoning_tokens) AS reasoning_tokens,
     sum(r.cost) AS cost,
-    sum(r.unpriced_count) AS unpriced_count"""
+    sum(r.unpriced_count) AS unpriced_count,
+    sumIf(r.unseen_spans, {counted}) AS unseen_requests,
+    sum(r.unseen_input_tokens) AS unseen_input_tokens,
+    sum(r.unseen_output_tokens) AS unseen_output_tokens,
+    sum(r.unseen_cost) AS unseen_cost"""
 
 TOTALS = """
 SELECT {measures}
-FROM span_rollups_1m AS r
-WHERE r.project_id = %(project_id)s AND {where}
+FROM ({summed}) AS r
 """
 
 SERIES = """
+SELECT r.start_s AS start_s, {measures}
+FROM ({summed}) AS r
+GROUP BY start_s
+ORDER BY start_s
+"""
+
+SERIES_OF_MINUTES = """
 SELECT intDiv(toUnixTimestamp(r.minute), %(step_s)s) * %(step_s)s AS start_s, {measures}
 FROM span_rollups_1m AS r
 WHERE r.project_id = %(project_id)s AND {where}
@@ -119,25 +158,49 @@ ORDER BY start_s
 
 BREAKDOWN = """
 SELECT r.{dimension} AS value, {measures}
-FROM span_rollups_1m AS r
-WHERE r.project_id = %(project_id)s AND {where} AND r.{dimension} != ''
+FROM ({summed}) AS r
+WHERE r.{dimension} != ''
 GROUP BY value
 ORDER BY requests DESC, value
 LIMIT %(limit)s
 """
 
+# The rows of the rollup are read once and summed by all dimensions together; what is left is a row for each
+# combination that occurs, and stands for itself in the total and in each breakdown.
+GLANCE = """
+SELECT part.1 AS by, part.2 AS value, {measures}
+FROM ({summed}) AS r
+ARRAY JOIN [('', ''){parts}] AS part
+WHERE part.1 = '' OR part.2 != ''
+GROUP BY by, value
+ORDER BY requests DESC, value
+LIMIT %(limit)s BY by
+"""
+
 
 def summary(project_id: int, chosen: RollupFilter) -> Summary:
     """Return the measures of the range and of the range before it."""
-    return Summary(chosen.range.whole_minutes(), _totals(project_id, chosen), _totals(project_id, chosen.previous()))
+    return Summary(chosen.range.whole_minutes(), totals(project_id, chosen), totals(project_id, chosen.previous()))
+
+
+def totals(project_id: int, chosen: RollupFilter) -> Measures:
+    """Return the measures of the range alone."""
+    rows, parameters = summed(chosen, ("is_root", "kind"))
+    sql = put(TOTALS, measures=measures_sql(chosen.picks_calls), summed=rows)
+    return read_measures(client.query(project_id, sql, parameters, tag="overview.totals")[0])
 
 
 def series(project_id: int, chosen: RollupFilter, *, buckets: int = 120) -> list[Point]:
     """Return the measures in time order, a point for every bucket: empty ones have counts of 0 and no latency."""
     span = chosen.range.whole_minutes()
     step = step_for(span, buckets)
-    where, parameters = chosen.where()
-    sql = put(SERIES, measures=measures_sql(chosen.picks_calls), where=where)
+    by = ("is_root", "kind")
+    if step % whole_seconds(chosen, by):
+        where, parameters = chosen.where()
+        sql = put(SERIES_OF_MINUTES, measures=measures_sql(chosen.picks_calls), where=where)
+    else:
+        summed_rows, parameters = summed(chosen, by, step_s=step)
+        sql = put(SERIES, measures=measures_sql(chosen.picks_calls), summed=summed_rows)
     rows = client.query(project_id, sql, parameters | {"step_s": step}, tag="overview.series")
     found = {row.pop("start_s"): read_measures(row) for row in rows}
     first = span.start_ns // 10**9 // step * step
@@ -146,14 +209,43 @@ def series(project_id: int, chosen: RollupFilter, *, buckets: int = 120) -> list
 
 def breakdown(project_id: int, chosen: RollupFilter, by: Dimension, *, limit: int = 50) -> list[Group]:
     """Return the measures by the values of a dimension, most requests first; spans without a value are left out."""
-    if by not in get_args(Dimension):
-        raise InvalidFilterError("by", f"must be one of {', '.join(get_args(Dimension))}")
+    _check_dimension(by)
     check_limit(limit)
-    where, parameters = chosen.where()
+    summed_rows, parameters = summed(chosen, ("is_root", "kind", *(name for name in (by,) if name != "kind")))
     calls = chosen.picks_calls or by in _CALL_DIMENSIONS
-    sql = put(BREAKDOWN, measures=measures_sql(calls), where=where, dimension=by)
+    sql = put(BREAKDOWN, measures=measures_sql(calls), summed=summed_rows, dimension=by)
     rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="overview.breakdown")
     return [Group(row.pop("value"), read_measures(row)) for row in rows]
+
+
+def glance(project_id: int, chosen: RollupFilter, by: Sequence[Dimension], *, limit: int = 50) -> Glance:
+    """Return what `summary` and, for each dimension, `breakdown` return: for about the price of two of those."""
+    for dimension in by:
+        _check_dimension(dimension)
+    check_limit(limit)
+    # Kinds are told apart anyway.
+    rows, parameters = summed(chosen, ("is_root", "kind", *(name for name in dict.fromkeys(by) if name != "kind")))
+    sql = put(
+        GLANCE,
+        measures=put(_MEASURES, counted="1" if chosen.picks_calls else "(r.is_root OR has(%(calls)s, part.1))"),
+        summed=rows,
+        parts="".join(f", ('{name}', toString(r.{name}))" for name in by),
+    )
+    asked = parameters | {"limit": limit, "calls": sorted(_CALL_DIMENSIONS.intersection(by))}
+    total, groups = _EMPTY, {name: list[Group]() for name in by}
+    for row in client.query(project_id, sql, asked, tag="overview.glance"):
+        dimension, value = row.pop("by"), row.pop("value")
+        measures = read_measures(row)
+        if dimension:
+            groups[dimension].append(Group(value, measures))
+        else:
+            total = measures
+    return Glance(Summary(chosen.range.whole_minutes(), total, totals(project_id, chosen.previous())), groups)
+
+
+def _check_dimension(by: str) -> None:
+    if by not in get_args(Dimension):
+        raise InvalidFilterError("by", f"must be one of {', '.join(get_args(Dimension))}")
 
 
 def step_for(span: TimeRange, buckets: int) -> int:
@@ -165,12 +257,6 @@ def step_for(span: TimeRange, buckets: int) -> int:
     )
 
 
-def _totals(project_id: int, chosen: RollupFilter) -> Measures:
-    where, parameters = chosen.where()
-    sql = put(TOTALS, measures=measures_sql(chosen.picks_calls), where=where)
-    return read_measures(client.query(project_id, sql, parameters, tag="overview.totals")[0])
-
-
 def measures_sql(calls: bool) -> str:
     """Return the columns of `Measures` over rows of the rollup, alias r, counting roots or every span (`calls`)."""
     return put(_MEASURES, counted="1" if calls else "r.is_root")
@@ -178,7 +264,7 @@ def measures_sql(calls: bool) -> str:
 
 def read_measures(row: dict[str, Any]) -> Measures:
     """Return a row of `measures_sql` and nothing else as Measures; the row is used up."""
-    latency, ttft = ([_number(value) for value in row.pop(name)] for name in ("latency", "ttft"))
+    latency, ttft, tpot = ([_number(value) for value in row.pop(name)] for name in ("latency", "ttft", "tpot"))
     return Measures(
         **row,
         latency_p50_ns=latency[0],
@@ -187,6 +273,8 @@ def read_measures(row: dict[str, Any]) -> Measures:
         ttft_p50_ns=ttft[0],
         ttft_p95_ns=ttft[1],
         ttft_p99_ns=ttft[2],
+        tpot_p50_ns=tpot[0],
+        tpot_p95_ns=tpot[1],
     )
 
 
@@ -204,6 +292,8 @@ _EMPTY = Measures(
     ttft_p50_ns=None,
     ttft_p95_ns=None,
     ttft_p99_ns=None,
+    tpot_p50_ns=None,
+    tpot_p95_ns=None,
     llm_calls=0,
     input_tokens=0,
     output_tokens=0,
@@ -211,4 +301,8 @@ _EMPTY = Measures(
     reasoning_tokens=0,
     cost=Decimal(0),
     unpriced_count=0,
+    unseen_requests=0.0,
+    unseen_input_tokens=0.0,
+    unseen_output_tokens=0.0,
+    unseen_cost=0.0,
 )

@@ -155,7 +155,7 @@ def place(span: Place, below: Mapping[str, Sequence[Place]], processes: Sequence
     `below` are the spans of its trace by their parent's id, `processes` those that held a GPU around its time; ones
     that did not live then are passed over.
     """
-    alive = _alive(span, processes)
+    alive = living(span.start_ns, span.end_ns, processes)
     own = _by_itself(span, alive)
     if own is not None and not span.calls_out:
         return own
@@ -219,7 +219,7 @@ def _by_server_span(
             if each.span_id in seen:  # a trace may name itself its own parent
                 continue
             seen.add(each.span_id)
-            placed = None if each.calls_out else _by_itself(each, _alive(each, processes))
+            placed = None if each.calls_out else _by_itself(each, living(each.start_ns, each.end_ns, processes))
             if placed is not None:
                 found.append((each, placed))
             else:
@@ -318,15 +318,15 @@ def _nowhere(reason: str) -> Placement:
     return Placement(strength="none", reason=reason)
 
 
-def _alive(span: Place, processes: Sequence[GpuProcess]) -> list[GpuProcess]:
-    """The processes that may have run the span, by their time."""
-    first, last = span.start_ns - SLACK_NS, span.end_ns + SLACK_NS
+def living(start_ns: int, end_ns: int, processes: Sequence[GpuProcess]) -> list[GpuProcess]:
+    """Return the processes that may have run something from `start_ns` to `end_ns`, by their time."""
+    first, last = start_ns - SLACK_NS, end_ns + SLACK_NS
     found = []
     for each in processes:
         if each.first_ns > last or each.last_ns < first:
             continue
         created = each.created_ns
-        if created is None or created <= span.start_ns + CLOCK_NS:
+        if created is None or created <= start_ns + CLOCK_NS:
             found.append(each)
     return found
 

@@ -1,6 +1,7 @@
 """Scores: verdicts of evaluators and people on spans, traces, sessions and data set rows.
 
 - `names(project_id, range) -> list[ScoreName]`
+- `labels(project_id, range, *, limit=20) -> list[LabelCount]`: of scores that are a label and no number
 - `of_trace(project_id, trace) -> list[Score]`: all of a trace and its spans; `of_span(scores, span_id)` picks
 - `of_traces(project_id, traces, range) -> dict[str, list[Score]]`: for the rows of a list
 - `list_scores(project_id, filter, *, cursor=None, limit=50) -> Page[Score]`, newest first
@@ -8,21 +9,22 @@
 - `by_group(project_id, filter, by, *, bound=None) -> list[ScoreGroup]`, `total(project_id, filter, *, bound=None)`
 - `distribution(project_id, filter, *, bins=20) -> list[Bin]`
 - `worst(project_id, filter, *, limit=20, lowest=True) -> list[JudgedSpan]`: with the texts that were judged
-- `write_scores(project_id, rows, retention_days) -> None`: idempotent
+- `write_scores(project_id, rows, retention_days, *, as_of=None) -> None`: idempotent
 
-A verdict is one row by (name, what is judged, score_id): writing it again replaces it. A score without a value is
-unscored: it has a label and an explanation, and counts in `unscored` only.
+A verdict is one row by (name, what is judged, score_id): writing it again replaces it. It is a `number`, a `label`
+alone (a category), or `unscored`: no verdict was possible, and label and explanation say why.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from heliograph.clickhouse import client
 from heliograph.query import scores_sql as statements
-from heliograph.query.filters import Clause, InvalidFilterError, TimeRange, all_of, from_ns, put
+from heliograph.query.filters import EPOCH, Clause, InvalidFilterError, TimeRange, all_of, from_ns, put
+from heliograph.query.held_rows import HELD_DAYS, held_traces_and_sessions
 from heliograph.query.overview import step_for
 from heliograph.query.paging import Page, check_limit, decode_cursor, encode_cursor
 from heliograph.query.traces import summaries
@@ -51,6 +53,8 @@ class Score:
     explanation: str = ""
     details: str = ""
     source: str
+    # Worked out when it is written where it is ""; an evaluator of our own that gives categories says "label".
+    kind: Literal["number", "label", "unscored", ""] = ""
     evaluator: str = ""
     evaluator_revision: str = ""
     evaluator_arguments: str = ""
@@ -79,6 +83,8 @@ class ScoreFilter:
     label: tuple[str, ...] = ()
     below: float | None = None
     above: float | None = None
+    # Leave out verdicts on rows of data sets: an experiment's answers are nobody's traffic.
+    live_only: bool = False
 
     def where(self) -> Clause:
         """Return the condition on `scores` but for the project."""
@@ -99,6 +105,8 @@ class ScoreFilter:
             for column in ("service", "release", "model", "source", "label")
             if getattr(self, column)
         ]
+        if self.live_only:
+            clauses.append(("dataset_item_id = ''", {}))
         if self.below is not None:
             clauses.append(("value < %(below)s", {"below": self.below}))
         if self.above is not None:
@@ -108,11 +116,21 @@ class ScoreFilter:
 
 @dataclass(frozen=True, slots=True)
 class ScoreName:
-    """A kind of score in use."""
+    """A kind of score in use: how many are numbers, labels alone, or without a verdict."""
 
     name: str
     scored: int
+    labelled: int
     unscored: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCount:
+    """How often a label was given as a score of a name."""
+
+    name: str
+    label: str
+    scores: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +142,7 @@ class ScoreStats:
     """
 
     scored: int
+    labelled: int
     unscored: int
     mean: float | None
     mean_low: float | None
@@ -184,6 +203,15 @@ def names(project_id: int, span: TimeRange) -> list[ScoreName]:
         tag="scores.names",
     )
     return [ScoreName(**row) for row in rows]
+
+
+def labels(project_id: int, span: TimeRange, *, limit: int = 20) -> list[LabelCount]:
+    """Return the labels that were given as scores, most frequent first."""
+    check_limit(limit)
+    where, parameters = ScoreFilter(range=span).where()
+    sql = put(statements.SCORE_LABELS, where=where, settings=statements.SETTINGS)
+    rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="scores.labels")
+    return [LabelCount(**row) for row in rows]
 
 
 def of_trace(project_id: int, trace_id: str) -> list[Score]:
@@ -256,12 +284,17 @@ def total(project_id: int, chosen: ScoreFilter, *, bound: float | None = None) -
     return (
         rows[0][1]
         if rows
-        else _statistics({"scored": 0, "unscored": 0, "mean": None, "deviation": None, "below": 0}, bound)
+        else _statistics(
+            {"scored": 0, "labelled": 0, "unscored": 0, "mean": None, "deviation": None, "below": 0}, bound
+        )
     )
 
 
 def distribution(project_id: int, chosen: ScoreFilter, *, bins: int = 20) -> list[Bin]:
-    """Return a histogram of the values over equal bins from the lowest to the highest; empty without values."""
+    """Return a histogram of the values over equal bins; empty without values.
+
+    Where all lie from 0 to 1 the bins do too, else they go from the lowest value to the highest.
+    """
     if not 1 <= bins <= 200:
         raise InvalidFilterError("bins", "must be from 1 to 200")
     where, parameters = chosen.where()
@@ -270,6 +303,8 @@ def distribution(project_id: int, chosen: ScoreFilter, *, bins: int = 20) -> lis
     low, high = extremes["low"], extremes["high"]
     if low is None:
         return []
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
     width = (high - low) / bins or 1.0
     sql = put(statements.SCORE_BINS, where=where, settings=statements.SETTINGS)
     rows = client.query(project_id, sql, parameters | {"low": low, "width": width, "bins": bins}, tag="scores.bins")
@@ -290,12 +325,25 @@ def worst(project_id: int, chosen: ScoreFilter, *, limit: int = 20, lowest: bool
     return [JudgedSpan(score, *texts.get((score.trace_id, score.span_id), ("", "", ""))) for score in scores]
 
 
-def write_scores(project_id: int, rows: Sequence[Score], retention_days: int) -> None:
+def judged(project_id: int, name: str, spans: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those of some spans, by trace and span id, that an evaluator gave a score `name`."""
+    found: set[tuple[str, str]] = set()
+    for begin in range(0, len(spans), _MAX_LOOKUP):
+        part = spans[begin : begin + _MAX_LOOKUP]
+        parameters = {"name": name, "trace_ids": tuple({trace for trace, _ in part})}
+        rows = client.query(project_id, statements.JUDGED, parameters, tag="scores.judged")
+        found |= {(row["trace_id"], row["span_id"]) for row in rows}
+    return found & set(spans)
+
+
+def write_scores(project_id: int, rows: Sequence[Score], retention_days: int, *, as_of: datetime | None = None) -> None:
     """Store verdicts; one that is stored already (same name, target and score_id) is replaced.
 
     Time, service, release and model are taken from the judged span or trace where it is stored, so that a verdict
-    stands where its answer stands, and from the row otherwise. Raises InvalidFilterError for more than MAX_WRITE
-    rows or a value that is not finite, and the store's Retryable or Permanent.
+    stands where its answer stands, and from the row otherwise; under legal hold it is held like its answer. Of several
+    writings of a verdict the latest holds; with `as_of`, the one of the latest `as_of`, in whatever order they come.
+    Raises InvalidFilterError for more than MAX_WRITE rows or a value that is not finite, and the store's Retryable or
+    Permanent.
     """
     if len(rows) > MAX_WRITE:
         raise InvalidFilterError("scores", f"may be at most {MAX_WRITE} at once")
@@ -313,8 +361,31 @@ def write_scores(project_id: int, rows: Sequence[Score], retention_days: int) ->
     }
     columns["time"] = [row.time_ns for row in kept]
     columns["project_id"] = [project_id] * len(kept)
-    columns["retention_days"] = [retention_days] * len(kept)
+    columns["retention_days"] = _days(project_id, kept, retention_days)
+    if as_of is not None:
+        columns["updated_at"] = [as_of] * len(kept)
+    now = datetime.now(UTC)
+    columns["stored_at"] = [EPOCH if row.source == "evaluator" else now for row in kept]
     client.insert("scores", columns)
+
+
+def _days(project_id: int, rows: Sequence[Score], retention_days: int) -> list[int]:
+    """Return how long each row is kept: what is said of something under legal hold is held with it.
+
+    A verdict has the time of its span: on one whose days are over it would be gone at once, and the one that it
+    replaces with it.
+    """
+    traces: set[str] = set()
+    sessions: set[str] = set()
+    for begin in range(0, len(rows), _MAX_LOOKUP):
+        part = rows[begin : begin + _MAX_LOOKUP]
+        found = held_traces_and_sessions(
+            project_id, (row.trace_id for row in part), (row.session_id for row in part if not row.trace_id)
+        )
+        traces |= found[0]
+        sessions |= found[1]
+    is_held = (row.trace_id in traces if row.trace_id else row.session_id in sessions for row in rows)
+    return [retention_days + HELD_DAYS if held else retention_days for held in is_held]
 
 
 # What is copied from the judged span or trace.
@@ -358,10 +429,20 @@ def _existing_times(project_id: int, rows: Sequence[Score]) -> _Times:
     return {(row["name"], row["trace_id"], row["span_id"], row["score_id"]): row["time_ns"] for row in found}
 
 
+def kind_of(row: Score) -> Literal["number", "label", "unscored"]:
+    """Return what a score says. A label without a number is a category, but of an evaluator of ours, which says so."""
+    if row.value is not None:
+        return "number"
+    if row.kind:
+        return "label" if row.kind == "label" and row.label else "unscored"
+    return "label" if row.label and row.source != "evaluator" else "unscored"
+
+
 def _placed(row: Score, places: _Places, times: _Times) -> Score:
     place = places.get((row.trace_id, row.span_id))
     if place:
         row = replace(row, **{name: place[name] for name in _COPIED})
+    row = replace(row, kind=kind_of(row))
     time_ns = times.get((row.name, row.trace_id, row.span_id, row.score_id))
     return row if time_ns is None else replace(row, time_ns=time_ns)
 
@@ -396,6 +477,7 @@ def _statistics(row: dict[str, Any], bound: float | None) -> ScoreStats:
     low, high = wilson_interval(row["below"], scored) if bound is not None and scored else (None, None)
     return ScoreStats(
         scored=scored,
+        labelled=row["labelled"],
         unscored=row["unscored"],
         mean=mean,
         mean_low=mean - half if mean is not None and half is not None else None,

@@ -4,12 +4,26 @@
 SETTINGS = "SETTINGS do_not_merge_across_partitions_select_final = 1"
 
 SCORE_NAMES = """
-SELECT name, countIf(value IS NOT NULL) AS scored, countIf(value IS NULL) AS unscored
+SELECT
+    name,
+    countIf(kind = 'number') AS scored,
+    countIf(kind = 'label') AS labelled,
+    countIf(kind = 'unscored') AS unscored
 FROM scores FINAL
 WHERE project_id = %(project_id)s AND {where}
 GROUP BY name
 ORDER BY name
 LIMIT 1000
+{settings}
+"""
+
+SCORE_LABELS = """
+SELECT name, label, count() AS scores
+FROM scores FINAL
+WHERE project_id = %(project_id)s AND kind = 'label' AND {where}
+GROUP BY name, label
+ORDER BY scores DESC, name, label
+LIMIT %(limit)s
 {settings}
 """
 
@@ -44,7 +58,8 @@ SCORE_STATS = """
 SELECT
     {group} AS group_key,
     countIf(s.value IS NOT NULL) AS scored,
-    countIf(s.value IS NULL) AS unscored,
+    countIf(s.kind = 'label') AS labelled,
+    countIf(s.kind = 'unscored') AS unscored,
     avg(s.value) AS mean,
     stddevSamp(s.value) AS deviation,
     countIf(s.value < %(bound)s) AS below
@@ -87,6 +102,12 @@ WHERE project_id = %(project_id)s
     AND toStartOfMinute(start_time) IN %(minutes)s
     AND trace_id IN %(trace_ids)s AND span_id IN %(span_ids)s
 LIMIT %(limit)s
+"""
+
+JUDGED = """
+SELECT DISTINCT trace_id, span_id
+FROM scores
+WHERE project_id = %(project_id)s AND name = %(name)s AND trace_id IN %(trace_ids)s AND source = 'evaluator'
 """
 
 # A score that is written again must keep its time, which is part of its key, also where its span has come since.

@@ -11,11 +11,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from collectors.contents import SIDES
 from collectors.semconv.log_events import EVENT_NAMES, content_of_events, log_event
 from heliograph.clickhouse import client
 from heliograph.query import contents
 from heliograph.query.filters import SpanFilter, from_ns, put, union
-from heliograph.query.messages import Document, Message, parse_documents, parse_messages
+from heliograph.query.messages import Document, Message, ToolDefinition, parse_documents, parse_messages, parse_tools
 from heliograph.query.paging import IN_ORDER, Page, check_limit, decode_cursor, encode_cursor
 
 
@@ -108,6 +109,8 @@ class SpanDetail(SpanRow):
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
+    # Parts of input and output by what they stand for (audio_input, image_output, ...), where they were counted apart.
+    modality_tokens: dict[str, int]
     input_cost: Decimal | None
     output_cost: Decimal | None
     cache_read_cost: Decimal | None
@@ -118,12 +121,16 @@ class SpanDetail(SpanRow):
     decode_ns: int | None
     finish_reason: str
     response_id: str
+    # What the call asked for beside model and messages, and what the server says of itself: by OpenTelemetry's names.
+    request: dict[str, str]
+    response: dict[str, str]
     tags: tuple[str, ...]
     prompt_name: str
     prompt_version: str
     input: str
     output: str
     documents: str
+    tools: str
     truncated: tuple[str, ...]
     # As many, of what was cut: bytes of a text, entries of a list; 0 where the sender cut it.
     truncated_sizes: tuple[int, ...]
@@ -153,6 +160,11 @@ class SpanDetail(SpanRow):
     def output_messages(self) -> tuple[Message, ...]:
         """The output as messages; a plain text is one message without a role."""
         return parse_messages(self.output)
+
+    @property
+    def tool_definitions(self) -> tuple[ToolDefinition, ...]:
+        """The tools that the model could call."""
+        return parse_tools(self.tools)
 
     @property
     def retrieved(self) -> tuple[Document, ...]:
@@ -197,10 +209,10 @@ SELECT
     trace_state, received_at, host_id, process_id, service_instance_id, server_address, server_port, scope_name,
     scope_version, span_kind, dialect, model_family, model_variant, model_params_b,
     model_active_params_b, model_quantization, model_bits, model_format, adapter, cache_read_tokens,
-    cache_write_tokens, reasoning_tokens, input_cost, output_cost, cache_read_cost, cache_write_cost,
-    cost_source, queue_ns, prefill_ns, decode_ns, finish_reason, response_id, tags, prompt_name,
-    prompt_version, input, output, documents, truncated, truncated_sizes, mapping_revision, redacted,
-    adjusted_count, attributes, resource, contents,
+    cache_write_tokens, reasoning_tokens, modality_tokens, input_cost, output_cost, cache_read_cost, cache_write_cost,
+    cost_source, queue_ns, prefill_ns, decode_ns, finish_reason, response_id, request, response, tags,
+    prompt_name, prompt_version, input, output, documents, tools, truncated, truncated_sizes, mapping_revision,
+    redacted, adjusted_count, attributes, resource, contents,
     arrayMap(t -> toUnixTimestamp64Nano(t), events.time) AS event_times, events.name AS event_names,
     events.attributes AS event_attributes,
     links.trace_id AS link_traces, links.span_id AS link_spans, links.attributes AS link_attributes
@@ -213,6 +225,8 @@ WHERE project_id = %(project_id)s
 LIMIT 1
 """
 
+
+TEXT_COLUMNS = tuple(name for name, _ in SIDES)
 
 # Senders of the older GenAI conventions put messages into log records that carry the ids of their span.
 EVENTS_OF_SPAN = """
@@ -264,7 +278,7 @@ def get_span(project_id: int, trace_id: str, span_id: str) -> SpanDetail | None:
     if not rows:
         return None
     row = rows[0]
-    contents.restore(project_id, rows, ("input", "output", "documents", "attributes", "event_attributes"))
+    contents.restore(project_id, rows, (*TEXT_COLUMNS, "attributes", "event_attributes"))
     events = zip(row.pop("event_times"), row.pop("event_names"), row.pop("event_attributes"), strict=True)
     links = zip(row.pop("link_traces"), row.pop("link_spans"), row.pop("link_attributes"), strict=True)
     for name in ("tags", "truncated", "truncated_sizes", "gpu_uuids", "redacted"):

@@ -2,6 +2,7 @@
 
 - `facts(project_id, trace_ids, scores) -> dict[str, Facts]`
 - `recent_traces(project_id, range, limit) -> list[str]`, newest first
+- `origins(project_id, facts) -> list[Origin]`: how many of their spans came from where
 """
 
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from heliograph.clickhouse import client
 from heliograph.query.filters import TimeRange, put, started_in
+from heliograph.query.rows_of_traces import OF_SPANS
 
 FACTS = """
 SELECT
@@ -43,6 +45,25 @@ LIMIT %(limit)s
 """
 
 
+ORIGINS = f"""
+SELECT trace_id, service, environment, trace_state, count() AS spans
+FROM spans
+WHERE {OF_SPANS}
+GROUP BY trace_id, service, environment, trace_state
+"""  # noqa: S608  (a constant)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Spans of one trace that came from one service and environment, under one trace state."""
+
+    trace_id: str
+    service: str
+    environment: str
+    trace_state: str
+    spans: int
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """A whole trace: its root's service and environment, errors, seconds, USD, scores by name, and its minutes."""
@@ -73,6 +94,16 @@ def facts(project_id: int, trace_ids: Iterable[str], scores: Iterable[str] = ())
         row["trace_id"]: Facts(**row | {"minutes": tuple(row["minutes"])}, scores=given.get(row["trace_id"], {}))
         for row in rows
     }
+
+
+def origins(project_id: int, known: Iterable[Facts]) -> list[Origin]:
+    """Return where the spans of these traces came from. Raises StoreError."""
+    found = list(known)
+    if not found:
+        return []
+    minutes = sorted({minute for each in found for minute in each.minutes})
+    given = {"traces": tuple(each.trace_id for each in found), "minutes": minutes}
+    return [Origin(**row) for row in client.query(project_id, ORIGINS, given, tag="trace_facts.origins")]
 
 
 def recent_traces(project_id: int, span: TimeRange, limit: int) -> list[str]:

@@ -25,7 +25,7 @@ from heliograph.query.spans import SpanRow, spans_of_trace
 # A waterfall is drawn by a browser; more spans than this are cut, and the trace says so.
 MAX_SPANS = 10_000
 # Three days without a pause; a trace id that a sender uses for everything has more, and is cut.
-_MAX_MINUTES = 5_000
+MAX_MINUTES = 5_000
 # Rounds of looking further where candidates were shown on earlier pages; then the page is short, its cursor goes on.
 _MAX_ROUNDS = 5
 # Candidates beyond the page, to make up for those shown before: as a rule the few traces that run on over its end.
@@ -211,7 +211,7 @@ def get_trace(project_id: int, trace_id: str, *, max_spans: int = MAX_SPANS) -> 
     summary = summaries(project_id, [trace_id]).get(trace_id)
     if summary is None:
         return None
-    minutes = summary.minutes[:_MAX_MINUTES]
+    minutes = summary.minutes[:MAX_MINUTES]
     spans = spans_of_trace(project_id, trace_id, minutes, max_spans + 1)
     return Trace(summary, tuple(spans[:max_spans]), len(spans) > max_spans or minutes != summary.minutes)
 
@@ -264,7 +264,7 @@ def _shown_before(project_id: int, driver: SpanFilter, position: _Position, rows
     where, parameters = driver.where()
     parameters |= {
         "trace_ids": tuple(row.trace_id for row in late),
-        "minutes": tuple(sorted(minutes)[:_MAX_MINUTES]),
+        "minutes": tuple(sorted(minutes)[:MAX_MINUTES]),
         **asdict(position),
     }
     return {

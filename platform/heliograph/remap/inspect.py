@@ -92,7 +92,7 @@ def _fields_of(span: SpanDetail, said: Explanation, rules: Sequence[Mapping[str,
     of_resource = columns_of_resource(span.resource)
     found = []
     for column in COLUMNS:
-        value = getattr(span, column)
+        value = _stored(span, column)
         if value in (None, "", ()):
             continue
         known = explained.get(column)
@@ -102,6 +102,15 @@ def _fields_of(span: SpanDetail, said: Explanation, rules: Sequence[Mapping[str,
             how = "from the resource" if of_resource.get(column) == value or column == "gpu_uuids" else _ELSEWHERE
         found.append(MappedField(column, _shown(value), sources, how))
     return found
+
+
+def _stored(span: SpanDetail, column: str) -> Any:
+    """A column, or an entry of one: `request.seed`, `tokens.audio_input`."""
+    name, dot, entry = column.partition(".")
+    if not dot:
+        return getattr(span, column)
+    held: Mapping[str, Any] = getattr(span, "modality_tokens" if name == "tokens" else name)
+    return held.get(entry)
 
 
 _ELSEWHERE = "its attribute is no longer here: it was cut, blanked by a rule, or came in log records"

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from collectors.contents import MIN_CHARS, Splitter
+from collectors.contents import MIN_CHARS, SIDES, Splitter
 from collectors.otlp.remap import MAPPED_COLUMNS
 from heliograph.blobs.store import gone_on
 from heliograph.clickhouse import client
@@ -187,7 +187,7 @@ def _split_long_texts(
     expires = None
     for row in differing:
         used = list(contents_used[row])
-        for name, side in (("input", "i"), ("output", "o"), ("documents", "x")):
+        for name, side in SIDES:
             text = made[name][row]
             if text == columns[name][row]:
                 continue

@@ -28,7 +28,7 @@ _ROWS = """
 SELECT *
 FROM spans
 WHERE project_id = %(project_id)s AND {where}
-    AND byteSize(attributes, input, output, documents, events.attributes) <= %(most_bytes)s
+    AND byteSize(attributes, input, output, documents, tools, events.attributes) <= %(most_bytes)s
     AND (toStartOfMinute(start_time), trace_id, span_id) IN (
         SELECT minute, trace_id, span_id
         FROM (

@@ -1,18 +1,14 @@
 """Asking for a re-application from a process that does not do it."""
 
-import logging
 from datetime import UTC, datetime
 
-from celery import current_app
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from heliograph.accounts.models import Project, User
+from heliograph.beat.waking import wake
 from heliograph.conventions.models import Reapplication, Ruleset
 from heliograph.remap.job import SETTLING, spans_to_do
-
-logger = logging.getLogger(__name__)
 
 WORK_OFF = "heliograph.remap.tasks.work_off"
 
@@ -59,11 +55,8 @@ def cancel(job: Reapplication) -> None:
 
 
 def wake_worker(after_seconds: float = 0.0) -> None:
-    """Have queued jobs worked off soon; where the broker is away, the next beat finds them in the database."""
-    try:
-        current_app.send_task(WORK_OFF, retry=False, countdown=after_seconds or None)
-    except (OSError, OperationalError):
-        logger.warning("the broker is away; the re-application waits for the next beat", exc_info=True)
+    """Have queued jobs worked off soon."""
+    wake(WORK_OFF, "re-applications", after_seconds)
 
 
 def _next_minute(at: datetime) -> datetime:

@@ -25,6 +25,9 @@ DERIVED = (
     Derived("span_rollups_1m_from_spans", "span_rollups_1m", "minute"),
     Derived("traces_from_spans", "traces", "trace"),
     Derived("served_models_from_spans", "served_models", "hour"),
+    Derived("prompt_versions_1h_from_spans", "prompt_versions_1h", "hour"),
+    Derived("subject_hours_from_spans", "subject_hours", "hour"),
+    Derived("subject_traces_from_spans", "subject_traces", "trace"),
 )
 
 # Views of identity, times and arrival alone, which no rule changes: rewriting a span by attaching it leaves them right.
@@ -58,7 +61,7 @@ GROUP BY trace_id
 SETTINGS insert_deduplicate = 0
 """
 _DELETE_TRACES = """
-DELETE FROM traces
+DELETE FROM {table}
 WHERE project_id = %(project_id)s AND trace_id IN (SELECT trace_id FROM {minutes})
 """
 _SPANS_OF_TRACES = """
@@ -84,7 +87,7 @@ FROM spans
 WHERE project_id = %(project_id)s AND toStartOfMinute(start_time) >= %(start)s AND toStartOfMinute(start_time) < %(end)s
 """
 _DELETE_HOURS = """
-DELETE FROM served_models
+DELETE FROM {table}
 WHERE project_id = %(project_id)s AND hour >= %(first)s AND hour < %(end)s
 """
 _SPANS_OF_HOURS = """
@@ -114,8 +117,10 @@ def rebuild(project_id: int, start: datetime, end: datetime, revision: int, *, i
     derive(project_id, DERIVED[0], _SPANS_OF_MINUTES, given)
     # What tail sampling removed was traffic all the same, and counts on by its fields of then.
     client.query(project_id, _ADD_REMOVED, given, tag="remap.add_removed")
-    client.query(project_id, _DELETE_TRACES.format(minutes=minutes), tag="remap.delete_traces")
-    derive(project_id, DERIVED[1], _SPANS_OF_TRACES.format(minutes=minutes), {})
+    for derived in _by("trace"):
+        delete = _DELETE_TRACES.format(minutes=minutes, table=derived.table)
+        client.query(project_id, delete, tag="remap.delete_traces")
+        derive(project_id, derived, _SPANS_OF_TRACES.format(minutes=minutes), {})
     client.execute_unscoped(f"TRUNCATE TABLE {minutes}", tag="remap.truncate")
     _rebuild_hours(project_id, start, end, is_last)
 
@@ -125,8 +130,13 @@ def _rebuild_hours(project_id: int, start: datetime, end: datetime, is_last: boo
     first, last = (moment.replace(minute=0, second=0, microsecond=0) for moment in (start, end))
     given: dict[str, object] = {"first": first, "end": end if is_last else last}
     if is_last or first < last:
-        client.query(project_id, _DELETE_HOURS, given, tag="remap.delete_hours")
-        derive(project_id, DERIVED[2], _SPANS_OF_HOURS, given)
+        for derived in _by("hour"):
+            client.query(project_id, _DELETE_HOURS.format(table=derived.table), given, tag="remap.delete_hours")
+            derive(project_id, derived, _SPANS_OF_HOURS, given)
+
+
+def _by(what: str) -> list[Derived]:
+    return [derived for derived in DERIVED if derived.by == what]
 
 
 def drop_minutes(project_id: int) -> None:
@@ -149,6 +159,8 @@ def derive(
     # before are no duplicates here, since those were deleted.
     names = client.execute_unscoped(f"DESCRIBE TABLE {derived.view}", tag="remap.columns")
     columns = ", ".join(f"`{each['name']}`" for each in names)
-    once = "insert_deduplication_token = %(token)s" if token else "insert_deduplicate = 0"
+    # Under a token a block is recognised by the thread that made it and its number there: with several threads the same
+    # rows come from another one the next time, and are stored a second time.
+    once = "insert_deduplication_token = %(token)s, max_threads = 1" if token else "insert_deduplicate = 0"
     sql = f"INSERT INTO {into or derived.table} ({columns}) SELECT {columns} FROM ({select}) SETTINGS {once}"  # noqa: S608  (the view's own question)
     client.query(project_id, sql, given | ({"token": token} if token else {}), tag="remap.derive")

@@ -19,7 +19,7 @@ project_id = %(project_id)s
 """
 _KEYS = """
 SELECT toStartOfMinute(start_time) AS minute, trace_id, span_id,
-    byteSize(attributes, input, output, documents, events.attributes) AS size
+    byteSize(attributes, input, output, documents, tools, events.attributes) AS size
 FROM spans
 WHERE {where} AND mapping_revision < %(revision)s
 ORDER BY minute, trace_id, span_id

@@ -14,7 +14,7 @@ Columns = dict[str, list[Any]]
 REDACTED = "redacted"
 REDACTED_KEY = "heliograph.redacted"
 # Columns of text, and those whose value is a copy of one attribute.
-_TEXTS = ("input", "output", "documents", "status_message", "name", "user_id", "session_id", "response_id")
+_TEXTS = ("input", "output", "documents", "tools", "status_message", "name", "user_id", "session_id", "response_id")
 _COPIES = ("user_id", "session_id", "response_id", "tool_name", "prompt_name", "input", "output", "status_message")
 _PREVIEWS = {"input": ("input_preview", "user"), "output": ("output_preview", "assistant")}
 # Where a canonical field that is no column ends up.
@@ -29,6 +29,8 @@ _COLUMN_OF_FIELD = {
     "error_message": "status_message",
     "entity_name": "tool_name",
 }
+# Columns of entries that are canonical fields of their own, `request.seed`.
+_MAPS = ("request", "response")
 _BLANKABLE = frozenset({*_TEXTS, "tool_name", "prompt_name", "tags"})
 
 
@@ -94,10 +96,17 @@ def _take_column(
     found: dict[str, None],
 ) -> None:
     """Blank the columns that hold what a taken attribute said."""
-    hit = index.learn(key)
+    hit = index.lookup(key)
     meant = {_COLUMN_OF_FIELD.get(hit.field, "")} if hit else set()
     if hit and hit.field == "several":  # an object with several fields in it
         meant = {"input", "output", "user_id", "session_id"}
+    for name in _MAPS if hit else ():
+        entries = columns[name][place]
+        entry = hit.field.removeprefix(f"{name}.") if hit else ""
+        left = {} if hit and hit.field == "several" else {each: text for each, text in entries.items() if each != entry}
+        if left != entries:
+            columns[name][place] = left
+            found[f"{rule.name}: {name}"] = None
     copies = {name for name in _COPIES if columns[name][place] == value} if value else set()
     for name in (meant | copies) & _BLANKABLE:
         old = columns[name][place]
@@ -122,6 +131,13 @@ def _lists(columns: Columns, place: int, passed: Pass, found: dict[str, None]) -
         if any(rules for _, rules in blanked):
             columns["tags"][place] = [text for text, _ in blanked if text]
             found.update((f"{rule}: tags", None) for _, rules in blanked for rule in rules)
+    for name in _MAPS:
+        entries = columns[name][place]
+        if entries:
+            new, rules, _ = passed.attributes(entries)
+            if rules:
+                columns[name][place] = new
+                found.update((f"{rule}: {name}", None) for rule in rules)
     for name, where in (("events.attributes", "events"), ("links.attributes", "links")):
         each = columns[name][place]
         if each:

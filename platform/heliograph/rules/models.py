@@ -153,6 +153,68 @@ class SamplingRule(Ordered):
             )
 
 
+class RetentionRule(models.Model):
+    """For how many days a project's telemetry of one signal is kept, in one environment or in each."""
+
+    class Signal(models.TextChoices):
+        """What arrives."""
+
+        TRACES = "traces", "Traces"
+        METRICS = "metrics", "Metrics"
+        LOGS = "logs", "Logs"
+
+    # As long as HELIOGRAPH_RETENTION_DAYS may say.
+    MAX_DAYS = 3650
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE)
+    signal = models.CharField(max_length=8, choices=Signal.choices)
+    environment = models.CharField(max_length=200, blank=True, default="", help_text="Empty for each environment.")
+    days = models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_DAYS)])
+
+    class Meta:
+        ordering = ["signal", "environment"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "signal", "environment"],
+                name="one_retention_rule_each",
+                violation_error_message="There is a rule for this signal and environment; change that one.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.signal} of {self.environment or 'each environment'}: {self.days} days"
+
+    def clean(self) -> None:
+        """Keep the number of a project's rules in bounds."""
+        if RetentionRule.objects.filter(project=self.project_id).exclude(pk=self.pk).count() >= MAX_RULES:
+            raise ValidationError(f"A project has at most {MAX_RULES} rules of a kind; remove one.")
+
+
+class DiskState(models.Model):
+    """How full the store's disk was found, and what was done about it; one row an installation."""
+
+    class Level(models.TextChoices):
+        """From harmless to pressing."""
+
+        OK = "ok", "room enough"
+        WARN = "warn", "filling"
+        SAMPLE = "sample", "new traces are sampled"
+        DROP = "drop", "the oldest weeks are dropped"
+
+    # Of what is new, while it is sampled: those levels.
+    SAMPLED = (Level.SAMPLE, Level.DROP)
+
+    level = models.CharField(max_length=8, choices=Level.choices, default=Level.OK)
+    used_bytes = models.BigIntegerField(default=0, help_text="Of the store's tables.")
+    share = models.FloatField(default=0.0, help_text="The fuller of disk and budget, 0 to 1 and above.")
+    checked_at = models.DateTimeField(null=True, blank=True)
+    dropped_at = models.DateTimeField(null=True, blank=True)
+    dropped = models.JSONField(default=list, blank=True, help_text="Weeks that were dropped, latest first.")
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:.0f} % used: {self.get_level_display()}"
+
+
 class PinnedTrace(models.Model):
     """A trace that somebody wants kept, whatever the sampling rules say."""
 

@@ -5,14 +5,16 @@ import threading
 import time
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 from django.utils.crypto import salted_hmac
 
 from heliograph.rules.finders import UnusableRuleError
 from heliograph.rules.head import HeadRule
-from heliograph.rules.models import RedactionRule, SamplingRule, finder_of
+from heliograph.rules.models import DiskState, RedactionRule, RetentionRule, SamplingRule, finder_of
 from heliograph.rules.redaction import Action, ContentRule, KeyRule, Redactor
+from heliograph.rules.retention import AS_THE_PROJECT, Retention
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class ProjectRules:
     head: tuple[HeadRule, ...]
     # Whether whole traces are sampled too: what comes late for a removed one is left out.
     has_tail: bool = False
+    # No part of the truth value: it leaves nothing out and blanks nothing.
+    retention: Retention = AS_THE_PROJECT
 
     def __bool__(self) -> bool:
         return self.redactor is not None or bool(self.head) or self.has_tail
@@ -83,10 +87,29 @@ def read_rules(project_id: int) -> ProjectRules:
         for rule in sampling
         if rule.stage == SamplingRule.Stage.HEAD
     )
-    if not redaction and not sampling:
+    # Behind the project's own, which say what is worth most: of what none of them speaks of, a share is kept.
+    guard = _disk_rule()
+    head += guard
+    retention = read_retention(project_id)
+    if not redaction and not head and not sampling and retention is AS_THE_PROJECT:
         return NO_RULES
     redactor = redactor_of(project_id, redaction) if redaction else None
-    return ProjectRules(redactor, head, has_tail=len(head) < len(sampling))
+    return ProjectRules(redactor, head, has_tail=len(head) - len(guard) < len(sampling), retention=retention)
+
+
+def _disk_rule() -> tuple[HeadRule, ...]:
+    """Return the rule that holds for everybody while the disk is filling (see `heliograph.disk`)."""
+    if not settings.DISK_SAMPLE_PERCENT or not DiskState.objects.filter(level__in=DiskState.SAMPLED).exists():
+        return ()
+    return (HeadRule("", "", settings.DISK_SAMPLE_RATE_PERCENT / 100),)
+
+
+def read_retention(project_id: int) -> Retention:
+    """Return for how long a project's telemetry is kept where it is not as long as the project says."""
+    found: dict[str, dict[str, int]] = {}
+    for rule in RetentionRule.objects.filter(project=project_id):
+        found.setdefault(rule.signal, {})[rule.environment] = rule.days
+    return Retention(found) if found else AS_THE_PROJECT
 
 
 def redactor_of(project_id: int, rules: list[RedactionRule]) -> Redactor:

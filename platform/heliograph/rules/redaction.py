@@ -82,11 +82,6 @@ class Redactor:
         self._secret = secret
         self._known_keys: dict[str, KeyRule | None] = {}
 
-    @property
-    def has_content_rules(self) -> bool:
-        """Whether texts are searched at all."""
-        return bool(self._content)
-
     def key_rule(self, key: str) -> KeyRule | None:
         """Return the first rule that takes an attribute of this name."""
         if not self._keys:

@@ -21,9 +21,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
     django.setup()
     argparse.ArgumentParser(prog="python -m heliograph.scrape", description=main.__doc__).parse_args()
-    from heliograph import metrics  # noqa: PLC0415  # after Django is set up
+    from heliograph import telemetry  # noqa: PLC0415  # after Django is set up
 
-    metrics.configure("scraper")
+    telemetry.start("scraper")
     asyncio.run(_run())
 
 
@@ -56,10 +56,10 @@ async def _wait_for_targets(stop: asyncio.Event) -> bool:
 async def _scrape(stop: asyncio.Event) -> None:
     from django.conf import settings  # noqa: PLC0415  # after Django is set up
 
-    from heliograph.ingest.pipeline import Pipeline  # noqa: PLC0415
-    from heliograph.scrape import delivery  # noqa: PLC0415
-    from heliograph.scrape.addresses import Policy  # noqa: PLC0415
-    from heliograph.scrape.runner import Scraper, Target  # noqa: PLC0415
+    from heliograph.ingest.pipeline import Pipeline  # noqa: PLC0415  # as above
+    from heliograph.scrape import delivery  # noqa: PLC0415  # as above
+    from heliograph.scrape.addresses import Policy  # noqa: PLC0415  # as above
+    from heliograph.scrape.runner import Scraper, Target  # noqa: PLC0415  # as above
 
     pipeline = Pipeline()
     known: list[Target] = []
@@ -86,7 +86,7 @@ async def _follow_file(stop: asyncio.Event) -> None:
     """Read the watch list at the start and whenever it changes."""
     from django.conf import settings  # noqa: PLC0415  # after Django is set up
 
-    from heliograph.scrape import delivery, file, found  # noqa: PLC0415
+    from heliograph.scrape import delivery, file, found  # noqa: PLC0415  # as above
 
     if not settings.SCRAPE_FILE:
         return
@@ -116,7 +116,7 @@ async def _follow_kubernetes(stop: asyncio.Event) -> None:
     """Follow the pods; a watch that ends, or breaks, is begun again."""
     from django.conf import settings  # noqa: PLC0415  # after Django is set up
 
-    from heliograph.scrape import delivery, found, kubernetes  # noqa: PLC0415
+    from heliograph.scrape import delivery, found, kubernetes  # noqa: PLC0415  # as above
 
     if not settings.SCRAPE_KUBERNETES:
         return
@@ -125,6 +125,8 @@ async def _follow_kubernetes(stop: asyncio.Event) -> None:
         token_file=Path(settings.SCRAPE_KUBERNETES_TOKEN_FILE) if settings.SCRAPE_KUBERNETES_TOKEN_FILE else None,
         ca_file=Path(settings.SCRAPE_KUBERNETES_CA_FILE) if settings.SCRAPE_KUBERNETES_CA_FILE else None,
         namespace=settings.SCRAPE_KUBERNETES_NAMESPACE,
+        pods_token_file=settings.SCRAPE_KUBERNETES_PODS_TOKEN_FILE,
+        pods_ca_file=settings.SCRAPE_KUBERNETES_PODS_CA_FILE,
     )
 
     async def changed(pods: list[found.Found]) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -17,6 +18,7 @@ from heliograph.ingest.auth import Tenant
 from heliograph.ingest.exports import Export
 from heliograph.ingest.pipeline import Pipeline, Share, count_refusal
 from heliograph.ingest.refusals import Busy, Refusal
+from heliograph.scrape.credentials import Credentials
 from heliograph.scrape.fetch import ScrapeError
 from heliograph.scrape.models import MAX_TARGETS, ScrapeTarget
 from heliograph.scrape.runner import Outcome, RoomShare, Target
@@ -80,6 +82,7 @@ def _target(row: ScrapeTarget) -> Target:
         timeout_s=row.timeout_s,
         resource=tuple(sorted(resource.items())),
         was_scraped=row.last_scrape_at is not None,
+        credentials=Credentials(tuple(sorted(row.auth.items())), settings.SCRAPE_SECRETS),
     )
 
 

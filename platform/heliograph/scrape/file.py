@@ -7,6 +7,9 @@
   interval: 15         # seconds
   timeout: 5
   path: /metrics
+  auth:                # where its credentials are, never what they are (`credentials`)
+    token_file: /run/secrets/llm   # or token_env; or username with password_file or password_env
+    ca_file: /etc/llm/ca.pem       # also cert_file, key_file, server_name
 """
 
 from pathlib import Path
@@ -51,7 +54,9 @@ def parse(text: bytes) -> list[Found]:
     try:
         groups = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DiscoveryError(f"no YAML or JSON: {str(error)[:200]}") from error
+        # Its own words would quote the line, and every reader of the project sees them.
+        mark = getattr(error, "problem_mark", None)
+        raise DiscoveryError(f"no YAML or JSON{f', line {mark.line + 1}' if mark else ''}") from error
     if groups is None:
         return []
     if not isinstance(groups, list):
@@ -70,6 +75,9 @@ def _group(group: Any, number: int) -> list[Found]:
     labels = group.get("labels") or {}
     if not isinstance(labels, dict):
         raise DiscoveryError(f"the labels of group {number} are no object")
+    auth = group.get("auth") or {}
+    if not isinstance(auth, dict):
+        raise DiscoveryError(f"`auth` of group {number} is no object")
     path = str(group.get("path", "/metrics"))
     found = []
     for target in group["targets"]:
@@ -84,6 +92,7 @@ def _group(group: Any, number: int) -> list[Found]:
                 interval_s=_whole(group, "interval", 15, number),
                 timeout_s=_whole(group, "timeout", 5, number),
                 labels={str(key): str(value) for key, value in labels.items()},
+                auth={str(key): str(value) for key, value in auth.items()},
             )
         )
     return found

@@ -24,6 +24,7 @@ class Found:
     interval_s: int = 15
     timeout_s: int = 5
     labels: dict[str, str] = field(default_factory=dict)
+    auth: dict[str, str] = field(default_factory=dict)
 
 
 def keep(source: str, targets: Iterable[Found], default_project: str) -> None:
@@ -68,6 +69,7 @@ def _save(row: ScrapeTarget, target: Found) -> str:
         "interval_s": target.interval_s,
         "timeout_s": target.timeout_s,
         "labels": target.labels,
+        "auth": target.auth,
     }
     if row.pk and all(getattr(row, name) == value for name, value in values.items()):
         return ""

@@ -1,9 +1,11 @@
 """Pods that ask to be scraped, by the annotations that Prometheus made usual.
 
 `prometheus.io/scrape: "true"`, and `prometheus.io/port`, `/path`, `/scheme`; `heliograph.io/interval` in seconds,
-`heliograph.io/engine` and `/version` of the engine. All go to one project: who may label a pod must not choose whose
-telemetry it becomes. Two requests of the API are all that is needed, list and watch, so there is no client library
-(`kubernetes` brings 20 MB and six packages). https://kubernetes.io/docs/reference/using-api/api-concepts/
+`heliograph.io/engine` and `/version` of the engine; over https `heliograph.io/auth: service-account` asks for the token
+that the settings keep for pods, and `heliograph.io/server-name` names what stands in the pod's certificate. All go to
+one project: who may label a pod must not choose whose telemetry it becomes. Two requests of the API are all that is
+needed, list and watch, so there is no client library (`kubernetes` brings 20 MB and six packages).
+https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
 import json
@@ -35,6 +37,8 @@ class Cluster:
     token_file: Path | None = None
     ca_file: Path | None = None
     namespace: str = ""
+    pods_token_file: str = ""
+    pods_ca_file: str = ""
 
     @property
     def pods(self) -> str:
@@ -51,6 +55,10 @@ class Cluster:
             raise DiscoveryError(f"the token {self.token_file} cannot be read: {error.strerror}") from error
 
 
+# A cluster that nothing is known of.
+ANY = Cluster("")
+
+
 class GoneError(Exception):
     """The version that a watch began with is forgotten: list again."""
 
@@ -65,16 +73,16 @@ async def follow(cluster: Cluster, changed: Callable[[list[Found]], Awaitable[No
     try:
         async with httpx.AsyncClient(base_url=cluster.url, verify=verify, trust_env=False, timeout=timeout) as http:
             pods, version = await _list(http, cluster)
-            await changed(_targets(pods))
+            await changed(_targets(pods, cluster))
             async for kind, pod in _watch(http, cluster, version):
-                before = _targets(pods)
+                before = _targets(pods, cluster)
                 name = _uid(pod)
                 if kind == "DELETED" or target_of(pod) is None:
                     pods.pop(name, None)
                 else:
                     pods[name] = pod
-                if _targets(pods) != before:
-                    await changed(_targets(pods))
+                if _targets(pods, cluster) != before:
+                    await changed(_targets(pods, cluster))
     except GoneError:
         return
     except httpx.HTTPError as error:
@@ -104,7 +112,7 @@ async def _list(http: httpx.AsyncClient, cluster: Cluster) -> tuple[dict[str, di
 
 
 def _hint(status: int) -> str:
-    return ": the service account needs get, list and watch of pods" if status in (401, 403) else ""
+    return ": the service account needs list and watch of pods" if status in (401, 403) else ""
 
 
 async def _watch(http: httpx.AsyncClient, cluster: Cluster, version: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
@@ -161,11 +169,11 @@ def _uid(pod: dict[str, Any]) -> str:
     return str(meta.get("uid") or f"{meta.get('namespace')}/{meta.get('name')}")
 
 
-def _targets(pods: dict[str, dict[str, Any]]) -> list[Found]:
-    return [found for _, pod in sorted(pods.items()) if (found := target_of(pod)) is not None]
+def _targets(pods: dict[str, dict[str, Any]], cluster: Cluster) -> list[Found]:
+    return [found for _, pod in sorted(pods.items()) if (found := target_of(pod, cluster)) is not None]
 
 
-def target_of(pod: dict[str, Any]) -> Found | None:
+def target_of(pod: dict[str, Any], cluster: Cluster = ANY) -> Found | None:
     """Return what a pod asks for, or None: without the annotation, an address or a port there is nothing to scrape."""
     meta, status, spec = _dict(pod, "metadata"), _dict(pod, "status"), _dict(pod, "spec")
     asked, ip = _dict(meta, "annotations"), status.get("podIP")
@@ -196,7 +204,16 @@ def target_of(pod: dict[str, Any]) -> Found | None:
         name=str(app.get("app.kubernetes.io/name") or app.get("app") or meta.get("name") or ip),
         interval_s=int(interval) if interval.isdecimal() and len(interval) < 6 else 15,
         labels={key: str(value) for key, value in labels.items() if value},
+        auth=_auth(cluster, asked) if scheme == "https" else {},
     )
+
+
+def _auth(cluster: Cluster, asked: dict[str, Any]) -> dict[str, str]:
+    """Return where the credentials for a pod are. Only to whom the authority vouches for, and only over TLS."""
+    auth = {"ca_file": cluster.pods_ca_file, "server_name": str(asked.get("heliograph.io/server-name") or "")}
+    if asked.get("heliograph.io/auth") == "service-account" and cluster.pods_ca_file:
+        auth["token_file"] = cluster.pods_token_file
+    return {key: value for key, value in auth.items() if value}
 
 
 def _first_port(spec: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from heliograph.accounts.models import Project
+from heliograph.scrape.credentials import check_auth
 
 # More than a large fleet's engines in one project; each is a task and, at most, a connection.
 MAX_TARGETS = 500
@@ -42,7 +43,10 @@ def check_labels(labels: Any) -> None:
 
 
 class ScrapeTarget(models.Model):
-    """One page of metrics of a project. `labels` become attributes of the resource of its points."""
+    """One page of metrics of a project. `labels` become attributes of the resource of its points.
+
+    `auth` says where its credentials are (`credentials`); only discovery sets it, and no page or answer has it.
+    """
 
     class Source(models.TextChoices):
         """Who named it."""
@@ -61,6 +65,7 @@ class ScrapeTarget(models.Model):
         default=5, validators=[MinValueValidator(1), MaxValueValidator(MAX_TIMEOUT_S)]
     )
     labels = models.JSONField(default=dict, blank=True, validators=[check_labels])
+    auth = models.JSONField(default=dict, db_default={}, blank=True, validators=[check_auth])
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.SETTINGS)
     is_paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -8,8 +8,8 @@ import asyncio
 import logging
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -18,7 +18,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from collectors.prometheus.otlp import add_gauge, to_request
 from collectors.prometheus.page import Page, read_page
 from heliograph.scrape.addresses import Policy
-from heliograph.scrape.fetch import ScrapeError, client, fetch
+from heliograph.scrape.credentials import Credentials
+from heliograph.scrape.fetch import NOBODY, ScrapeError, client, fetch
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,12 @@ class Target:
     timeout_s: float
     resource: tuple[tuple[str, str], ...]
     was_scraped: bool = False
+    credentials: Credentials = NOBODY
 
     @property
     def identity(self) -> tuple[object, ...]:
         """What must not change while its task runs."""
-        return self.project_id, self.url, self.interval_s, self.timeout_s, self.resource
+        return self.project_id, self.url, self.interval_s, self.timeout_s, self.resource, self.credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,12 @@ class Scraper:
         self._policy, self._room, self._reload_s = policy, room, reload_s
         self._tasks: dict[int, tuple[tuple[object, ...], asyncio.Task[None]]] = {}
         self._outcomes: dict[int, Outcome] = {}
+        # Tasks whose points are on their way to the store, and those that are to end; both may hold one.
+        self._delivering: set[asyncio.Task[None] | None] = set()
+        self._ending: set[asyncio.Task[None] | None] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Scrape until `stop` is set, then end every task and note what is not noted yet."""
+        """Scrape until `stop` is set, then end every task but deliveries, and note what is not noted yet."""
         async with client() as http:
             try:
                 while not stop.is_set():
@@ -100,16 +105,32 @@ class Scraper:
                         await asyncio.wait_for(stop.wait(), self._reload_s)
             finally:
                 for _, task in self._tasks.values():
-                    task.cancel()
-                await asyncio.gather(*(task for _, task in self._tasks.values()), return_exceptions=True)
+                    self._end(task)
+                await asyncio.gather(*(task for task in self._ending if task), return_exceptions=True)
                 await self._write_notes()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """End a target's task: at once, or once what it delivers is stored, counted in the ledger and noted."""
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        if task not in self._delivering:
+            task.cancel()
+
+    @contextmanager
+    def _to_the_end(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        self._delivering.add(task)
+        try:
+            yield
+        finally:
+            self._delivering.discard(task)
 
     async def _keep_up(self, http: httpx.AsyncClient) -> None:
         await self._write_notes()
         wanted = {target.id: target for target in await self._load()}
         for key, (identity, task) in list(self._tasks.items()):
             if key not in wanted or wanted[key].identity != identity or task.done():
-                task.cancel()
+                self._end(task)
                 del self._tasks[key]
         for key, target in wanted.items():
             if key not in self._tasks:
@@ -124,7 +145,7 @@ class Scraper:
         if not target.was_scraped:
             # Whoever has just added it waits to see whether it works.
             await self._once(http, target)
-        while True:
+        while asyncio.current_task() not in self._ending:
             await asyncio.sleep(next_beat(target, time.time()) - time.time())
             await self._once(http, target)
 
@@ -143,7 +164,7 @@ class Scraper:
         error, page = "", Page()
         try:
             try:
-                got = await fetch(http, target.url, target.timeout_s, self._policy, share.take)
+                got = await fetch(http, target.url, target.timeout_s, self._policy, share.take, target.credentials)
                 # Reading a large page takes a processor for a while, which the others' beats must not wait for.
                 request, page = await asyncio.to_thread(_read, got.body, got.content_type, target, now_ns)
                 error = _said_of(page)
@@ -154,7 +175,8 @@ class Scraper:
             add_gauge(request, "scrape_duration_seconds", "s", seconds, now_ns)
             add_gauge(request, "scrape_samples_scraped", "{sample}", float(page.samples), now_ns)
             try:
-                await self._deliver(target, request, now_ns)
+                with self._to_the_end():
+                    await self._deliver(target, request, now_ns)
             except ScrapeError as refused:
                 error = f"{error} {refused}".strip()
         finally:

@@ -1,93 +1,165 @@
-"""Spans for one's own functions, and the session that they belong to."""
+"""`@observe`: spans for one's own functions."""
 
 import inspect
-import json
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+import logging
+from collections.abc import Callable, Generator
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, overload
 
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import Status, StatusCode
 
-P = ParamSpec("P")
-T = TypeVar("T")
+import heliograph
+from heliograph.sdk.recording import Recording
+from heliograph.sdk.streams import async_driver, drive, watched
 
-# Enough to read, too little to fill a disk with one careless argument.
-MAX_VALUE_CHARACTERS = 20_000
+logger = logging.getLogger("heliograph.sdk")
 
-_session: ContextVar[dict[str, str]] = ContextVar("heliograph_session", default={})  # noqa: B039  # never changed in place
+F = TypeVar("F", bound=Callable[..., Any])
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], Recording]
 
-
-@contextmanager
-def session(session_id: str, *, user_id: str = "") -> Iterator[None]:
-    """Mark every span started inside with `session.id` and `user.id`."""
-    values = {"session.id": session_id} | ({"user.id": user_id} if user_id else {})
-    token = _session.set(values)
-    try:
-        yield
-    finally:
-        _session.reset(token)
+KINDS = frozenset({"agent", "chain", "llm", "embedding", "retriever", "reranker", "tool", "guardrail", "evaluator"})
 
 
-class SessionSpanProcessor(SpanProcessor):
-    """Writes the current session on each span as it starts."""
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Set the attributes."""
-        for key, value in _session.get().items():
-            span.set_attribute(key, value)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Leave ended spans alone."""
+@overload
+def observe(kind: F, /) -> F: ...
 
 
-def observe(kind: str = "chain", name: str = "") -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Record each call of a function, sync or async, as a span with its arguments and result.
+@overload
+def observe(
+    kind: str = "chain",
+    name: str = "",
+    *,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    stream: bool | None = None,
+) -> Callable[[F], F]: ...
+
+
+def observe(
+    kind: Any = "chain",
+    name: str = "",
+    *,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    stream: bool | None = None,
+) -> Any:
+    """Record each call of a function as a span with its arguments and result, as `@observe` or `@observe("tool")`.
+
+    Functions may be plain, coroutines, generators or asynchronous generators. Of a generator, and of a stream that a
+    function returns, the span ends with its last part and tells the time to the first part and the mean and longest
+    wait for each later one. What the function raises passes through and marks the span.
 
     Args:
         kind: agent, chain, llm, embedding, retriever, reranker, tool, guardrail or evaluator.
         name: the span's name; else the function's.
+        capture_input: keep the arguments (`self` and `cls` never are).
+        capture_output: keep the result.
+        stream: whether a returned iterator is a stream; None goes by its type, see docs/sdk.md.
     """
+    if callable(kind):
+        return _Observer("chain", "", capture_input=True, capture_output=True, stream=None).wrap(kind)
+    if kind not in KINDS:
+        logger.warning("heliograph: %r is no kind of span; there are %s", kind, ", ".join(sorted(KINDS)))
+    return _Observer(str(kind), name, capture_input=capture_input, capture_output=capture_output, stream=stream).wrap
 
-    def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        tracer = trace.get_tracer("heliograph.sdk")
-        span_name = name or function.__qualname__
 
-        @contextmanager
-        def recording(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
-            attributes = {"openinference.span.kind": kind.upper(), "input.value": _text({"args": args, **kwargs})}
-            with tracer.start_as_current_span(span_name, attributes=attributes) as span:
-                yield lambda result: span.set_attribute("output.value", _text(result))
-                span.set_status(Status(StatusCode.OK))
+class _Observer:
+    """Wraps functions, each into one of its own sort, so that `inspect` answers as for the original."""
 
+    def __init__(self, kind: str, name: str, *, capture_input: bool, capture_output: bool, stream: bool | None) -> None:
+        self._attributes = {"openinference.span.kind": kind.upper()}
+        self._name = name
+        self._capture_input, self._capture_output, self._stream = capture_input, capture_output, stream
+
+    def wrap(self, function: Any) -> Any:
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(self.wrap(function.__func__))
+        begin = self._beginner(function)
         if inspect.iscoroutinefunction(function):
+            return wraps(function)(self._coroutine(function, begin))
+        if inspect.isasyncgenfunction(function):
+            return wraps(function)(
+                async_driver(lambda *args, **kwargs: (function(*args, **kwargs), begin(args, kwargs)))
+            )
+        if inspect.isgeneratorfunction(function):
+            return wraps(function)(_generator(function, begin))
+        return wraps(function)(self._plain(function, begin))
 
-            @wraps(function)
-            async def observed_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with recording(args, kwargs) as finish:
-                    result = await cast("Awaitable[Any]", function(*args, **kwargs))
-                    finish(result)
-                    return result
+    def _beginner(self, function: Any) -> Begin:
+        """Return what starts the recording of a call."""
+        # The version goes with the scope; a proxy until a provider is set, so decorating before `init` works.
+        tracer = trace.get_tracer("heliograph.sdk", heliograph.__version__)
+        span_name = self._name or getattr(function, "__qualname__", type(function).__name__)
+        names = _Names(function)
 
-            return cast("Callable[P, T]", observed_coroutine)
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
+            recording = Recording(tracer, span_name, self._attributes, keeps_output=self._capture_output)
+            if self._capture_input and recording.is_recording:
+                recording.set("input.value", names.of(args, kwargs))
+            return recording
 
-        @wraps(function)
-        def observed(*args: P.args, **kwargs: P.kwargs) -> T:
-            with recording(args, kwargs) as finish:
-                result = function(*args, **kwargs)
-                finish(result)
-                return result
+        return begin
+
+    def _coroutine(self, function: Any, begin: Begin) -> Any:
+        async def observed(*args: Any, **kwargs: Any) -> Any:
+            recording = begin(args, kwargs)
+            token = recording.enter()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                recording.failure(error)
+                raise
+            finally:
+                recording.leave(token)
+            return watched(result, recording, stream=self._stream)
 
         return observed
 
-    return decorate
+    def _plain(self, function: Any, begin: Begin) -> Any:
+        def observed(*args: Any, **kwargs: Any) -> Any:
+            recording = begin(args, kwargs)
+            token = recording.enter()
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                recording.failure(error)
+                raise
+            finally:
+                recording.leave(token)
+            return watched(result, recording, stream=self._stream)
+
+        return observed
 
 
-def _text(value: object) -> str:
-    """Return a value as text for an attribute: strings as they are, the rest as JSON, both bounded."""
-    text = value if isinstance(value, str) else json.dumps(value, default=repr, ensure_ascii=False)
-    return text[:MAX_VALUE_CHARACTERS]
+def _generator(function: Any, begin: Begin) -> Any:
+    def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        return (yield from drive(function(*args, **kwargs), begin(args, kwargs)))
+
+    return observed
+
+
+class _Names:
+    """The names of a function's positional parameters, looked up once."""
+
+    def __init__(self, function: Any) -> None:
+        self._names: tuple[str, ...] = ()
+        self._rest = "args"
+        self._is_bound = False
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):  # some built-in functions have none
+            return
+        by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        self._names = tuple(each.name for each in parameters if each.kind in by_position)
+        self._is_bound = self._names[:1] in (("self",), ("cls",))
+        self._rest = next((each.name for each in parameters if each.kind is inspect.Parameter.VAR_POSITIONAL), "args")
+
+    def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return a call's arguments by their names, without `self` and `cls`."""
+        found = dict(zip(self._names, args, strict=False))
+        if self._is_bound:
+            found.pop(self._names[0], None)
+        if len(args) > len(self._names):
+            found[self._rest] = args[len(self._names) :]
+        found.update(kwargs)
+        return found

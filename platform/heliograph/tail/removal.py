@@ -13,23 +13,21 @@ from typing import Any
 from django.conf import settings
 
 from heliograph.clickhouse import client
+from heliograph.holds.held import HELD_WHY, held_of
 from heliograph.ingest.lock import commits_held
+from heliograph.query.rows_of_traces import OF_SPANS, SPANS
 from heliograph.remap.rollups import DERIVED, derive
 from heliograph.rules.models import TailSampler
+from heliograph.rules.pins import pinned_of
 
 NOT_WANTED = "no sampling rule wanted it"
 LATE = "it came after its trace was removed"
+PINNED = "pinned"
 # What an item of the ledger is counted in: spans that were stored and then removed, and decided traces.
 REMOVED_SPANS, KEPT_TRACES, REMOVED_TRACES = "removed", "kept_traces", "removed_traces"
 
-_OF_TRACES = """
-project_id = %(project_id)s
-    AND toStartOfMinute(start_time) IN (SELECT arrayJoin(arrayMap(m -> toDateTime(m, 'UTC'), %(minutes)s)))
-    AND trace_id IN %(trace_ids)s
-"""
-_COUNT = f"SELECT key_id, count() AS spans FROM spans WHERE {_OF_TRACES} GROUP BY key_id"  # noqa: S608  (a constant)
-_SPANS = f"SELECT * FROM spans WHERE {_OF_TRACES}"  # noqa: S608  (a constant)
-_DELETE = f"DELETE FROM spans WHERE {_OF_TRACES}"  # noqa: S608  (a constant)
+_COUNT = f"SELECT key_id, count() AS spans FROM spans WHERE {OF_SPANS} GROUP BY key_id"  # noqa: S608  (a constant)
+_DELETE = f"DELETE FROM spans WHERE {OF_SPANS}"  # noqa: S608  (a constant)
 
 
 def plan(
@@ -61,22 +59,39 @@ def carry_out(sampler: TailSampler) -> None:
     if work["removed"]:
         # No span of these traces may be stored between the counting and the deletion, and none be rewritten.
         with commits_held(settings.SPOOL_DIR, "traces"):
-            _remove(sampler, work)
+            # Under the lock: who waits for it may wait for long, and a hold may be placed meanwhile.
+            _spare_pinned(sampler, work)
+            if work["removed"]:
+                _remove(sampler, work)
     client.insert("trace_states", _marks(project_id, work), token=f"tail-marks-{work['id']}")
     client.insert("ingest_ledger", _entries(project_id, work), token=f"tail-ledger-{work['id']}")
     sampler.pending = None
     sampler.save()
 
 
+def _spare_pinned(sampler: TailSampler, work: dict[str, Any]) -> None:
+    """Keep what was pinned or held since it was decided, unless its removal has begun (`rules.pins`, `holds.held`)."""
+    if "spans" in work:
+        return
+    pinned = pinned_of(sampler.project_id, work["removed"])
+    spared = {trace: PINNED for trace in pinned if work["removed"][trace] != LATE}
+    spared |= dict.fromkeys(held_of(sampler.project_id, work["removed"]), HELD_WHY)
+    for trace_id, why in spared.items():
+        del work["removed"][trace_id]
+        work["kept"][trace_id] = why
+    if spared:
+        sampler.save(update_fields=["pending"])
+
+
 def _remove(sampler: TailSampler, work: dict[str, Any]) -> None:
-    given = {"trace_ids": list(work["removed"]), "minutes": work["minutes"]}
+    given = {"traces": list(work["removed"]), "minutes": work["minutes"]}
     if "spans" not in work:
         rows = client.query(sampler.project_id, _COUNT, given, tag="tail.count")
         # Before anything is deleted: how many there were cannot be asked again.
         work["spans"] = {str(row["key_id"]): row["spans"] for row in rows}
         sampler.save(update_fields=["pending"])
     if "noted" not in work:
-        derive(sampler.project_id, DERIVED[0], _SPANS, given, into="span_rollups_removed", token=f"tail-{work['id']}")
+        derive(sampler.project_id, DERIVED[0], SPANS, given, into="span_rollups_removed", token=f"tail-{work['id']}")
         work["noted"] = True
         sampler.save(update_fields=["pending"])
     client.query(sampler.project_id, _DELETE, given, tag="tail.delete")

@@ -11,18 +11,19 @@ from django.db.models import Q
 from django.utils import timezone
 
 from heliograph.accounts.models import Project
+from heliograph.holds.held import HELD_WHY, held_of
 from heliograph.query import completeness, trace_facts
 from heliograph.query.completeness import Completeness, Place, Settled
 from heliograph.query.trace_facts import Facts
-from heliograph.rules.models import PinnedTrace, SamplingRule, TailSampler
+from heliograph.rules.models import SamplingRule, TailSampler
+from heliograph.rules.pins import pinned_of
 from heliograph.rules.tail import TailRule, TraceFacts, wanted_by
-from heliograph.tail.removal import LATE, NOT_WANTED, carry_out, plan
+from heliograph.tail.removal import LATE, NOT_WANTED, PINNED, carry_out, plan
 
 logger = logging.getLogger(__name__)
 
 # A worker renews its claim with every batch; one that was killed is replaced after this long.
 LEASE = timedelta(minutes=5)
-PINNED = "pinned"
 # A trace of more minutes than this is kept: its deletion would read a day of everybody's spans.
 MAX_MINUTES = 1_440
 
@@ -137,12 +138,12 @@ def _decide(
 def decide(project_id: int, rules: Sequence[TailRule], traces: dict[str, Completeness]) -> Decisions:
     """Return what becomes of traces. What comes late for a removed one is removed too. Raises StoreError."""
     known = trace_facts.facts(project_id, traces, {rule.score for rule in rules if rule.score})
-    pinned = set(
-        PinnedTrace.objects.filter(project=project_id, trace_id__in=list(traces)).values_list("trace_id", flat=True)
-    )
+    pinned, held = pinned_of(project_id, traces), held_of(project_id, traces)
     decisions = Decisions({}, {}, set())
     for trace_id, facts in known.items():
-        if traces[trace_id].state == "removed":
+        if trace_id in held:
+            decisions.kept[trace_id] = HELD_WHY
+        elif traces[trace_id].state == "removed":
             decisions.removed[trace_id] = LATE
         elif wanted := PINNED if trace_id in pinned else wanted_by(rules, facts_of(facts)):
             decisions.kept[trace_id] = wanted

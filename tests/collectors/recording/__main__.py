@@ -2,13 +2,14 @@
 
 Each sender is a small program of its library (see the files beside this one) that runs in an environment of its own,
 made below RECORDER_HOME (default: the temporary folder) with the versions named here, and talks to local stubs of
-OpenAI's and Anthropic's API. A local receiver keeps the OTLP bodies that it gets, joined, as
+OpenAI's, Anthropic's and Gemini's API. A local receiver keeps the OTLP bodies that it gets, joined, as
 `recorded/<sender>.<signal>.bin.gz`. What is particular to the machine is taken out of them. Run it again after a
 library's upgrade, then read what the tests say.
 """
 
 import gzip
 import os
+import platform
 import re
 import socket
 import subprocess
@@ -24,7 +25,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from collectors.otlp import json_wire
 from tests.collectors.record import RECORDED, ROOT, receiver
+from tests.stubs.agents_stub import agents_stub
 from tests.stubs.anthropic_stub import anthropic_stub
 from tests.stubs.openai_stub import openai_stub
 
@@ -57,6 +60,10 @@ _VERCEL = (
     "@opentelemetry/resources@2.12.1",
     "zod@4.6.7",
 )
+# The first is the program itself of the package of that name, which only copies it into place.
+_CLAUDE_CODE = ("@anthropic-ai/claude-code-linux-x64@2.1.332",)
+_CODEX = ("@openai/codex@0.171.0",)
+_GEMINI_CLI = ("@google/gemini-cli@0.61.0",)
 _REQUESTS: dict[str, Callable[[], Message]] = {
     "traces": ExportTraceServiceRequest,
     "metrics": ExportMetricsServiceRequest,
@@ -165,13 +172,23 @@ SENDERS: dict[str, Sender] = {
         },
     ),
     "vercel_ai": _python("npm", "vercel_app.mjs", *_VERCEL),
+    "claude_code": _python("npm-claude-code", "coding_agent.mjs claude_code", *_CLAUDE_CODE),
+    "claude_code_traces": _python("npm-claude-code", "coding_agent.mjs claude_code traces", *_CLAUDE_CODE),
+    "codex": _python("npm-codex", "coding_agent.mjs codex", *_CODEX),
+    "codex_traces": _python("npm-codex", "coding_agent.mjs codex traces", *_CODEX),
+    "gemini_cli": _python("npm-gemini-cli", "coding_agent.mjs gemini_cli", *_GEMINI_CLI),
+    "gemini_cli_traces": _python("npm-gemini-cli", "coding_agent.mjs gemini_cli traces", *_GEMINI_CLI),
 }
+
+
+def _is_node(sender: Sender) -> bool:
+    return sender.environment.startswith("npm")
 
 
 def make_environment(sender: Sender) -> Path:
     """Make the sender's environment, or bring it to the versions named; answer its interpreter."""
     folder = HOME / sender.environment
-    is_node = sender.environment == "npm"
+    is_node = _is_node(sender)
     interpreter = Path("node") if is_node else folder / "bin" / "python"
     # Says what is installed, so that a program can be tried again without asking a registry.
     installed = folder / "recorded-with.txt"
@@ -198,15 +215,21 @@ def record(name: str) -> None:
     interpreter = make_environment(sender)
     script, *arguments = sender.command
     path = HERE / script
-    if sender.environment == "npm":
+    if _is_node(sender):
         # Node looks for packages above the file, so it goes where they are.
         path = HOME / sender.environment / script
         path.write_text((HERE / script).read_text())
-    with openai_stub() as openai, anthropic_stub() as anthropic, receiver() as (otlp, bodies):
+    with (
+        openai_stub() as openai,
+        anthropic_stub() as anthropic,
+        agents_stub() as agents,
+        receiver() as (otlp, bodies),
+    ):
         variables = {
             "RECORDER_OTLP": otlp,
             "RECORDER_OPENAI": openai,
             "RECORDER_ANTHROPIC": anthropic,
+            "RECORDER_AGENTS": agents,
             **{key: value.format(otlp=otlp) for key, value in sender.variables.items()},
         }
         with tempfile.TemporaryDirectory() as folder:
@@ -217,14 +240,20 @@ def record(name: str) -> None:
                 env={**os.environ, **variables},
                 timeout=PROGRAM_SECONDS,
             )
-    if "traces" not in bodies:
-        raise SystemExit(f"{name} sent no spans")
+    if not bodies.keys() & {"traces", "logs"}:
+        raise SystemExit(f"{name} sent neither spans nor log records")
     for signal, make in _REQUESTS.items():
         if signal not in bodies:
             continue
         message = make()
         for body in bodies[signal]:
-            message.MergeFromString(body)
+            # No request of OTLP's has a field whose tag is this byte.
+            if body.startswith(b"{"):
+                sent = make()
+                json_wire.parse(body, sent)
+                message.MergeFrom(sent)
+            else:
+                message.MergeFromString(body)
         anonymize(message, [str(HOME / sender.environment), folder])
         # Without the time in its header, so that the same bodies make the same file.
         data = gzip.compress(message.SerializeToString(), mtime=0)
@@ -240,6 +269,9 @@ def anonymize(message: Message, folders: list[str]) -> None:
     names = [(re.escape(folder), "/venv") for folder in folders]
     names += [(re.escape(str(ROOT)), "/app"), (re.escape(sys.prefix), "/venv"), (re.escape(sys.base_prefix), "/python")]
     names += [(rf"\b{re.escape(socket.gethostname())}\b", "alice"), (rf"/home/{re.escape(user)}\b", "/home/alice")]
+    # The whole text alone: the user's name is a word, and Codex calls its first agent as root's home is called.
+    names += [(rf"^{re.escape(user)}$", "alice"), (rf"^{re.escape(str(Path.home()))}$", "/alice")]
+    names += [(re.escape(platform.release()), "6.1.0")]
     names += [(r"127\.0\.0\.1:\d+", "127.0.0.1:8000"), (r"File \"/usr/lib/[^\"]*/", 'File "/python/')]
     _each_text(message, lambda text: _replaced(text, names))
 

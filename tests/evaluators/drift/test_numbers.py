@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from evaluators.drift import categories, numbers
 from evaluators.drift.any_kind import detect_any
 from evaluators.drift.categories import detect_categories
 from evaluators.drift.numbers import detect_numbers
-from evaluators.drift.segments import detect_segments, e_benjamini_hochberg
+from evaluators.drift.segments import SequentialSegments, _e_benjamini_hochberg, detect_segments
 from evaluators.drift.sequential import SequentialDrift, calibrate
 from evaluators.drift.text_statistics import detect_texts
 
@@ -88,6 +89,36 @@ def test_text_statistics_find_longer_refusing_german_texts() -> None:
     assert {r.verdict for r in detect_texts(english[::2], english[1::2]).values()} <= {"no_drift"}
 
 
+def test_the_test_of_texts_says_what_moved_and_what_of_it_is_large_enough() -> None:
+    old = np.array([f"The order {i} has been shipped to the customer this morning." for i in range(80)])
+    new = np.array([f"Die Bestellung {i} wurde heute morgen an den Kunden verschickt." for i in range(80)])
+    found = detect_any(old, new, test="texts")
+    assert (found.test, found.verdict, found.n_reference) == ("texts", "drift", 80)
+    assert found.details["statistics"]["language"]["verdict"] == "drift"
+    assert found.details["statistics"][found.details["decided_by"]]["details"]["q_value"] == found.p_value
+    assert json.loads(json.dumps(found.as_dict()))["details"]["decided_by"] == found.details["decided_by"]
+    assert detect_any(old, new, test="texts", min_effect=1e9).verdict == "no_drift"
+    assert detect_any(old[::2], old[1::2], test="texts").verdict == "no_drift"
+    with pytest.raises(ValueError, match="one column"):
+        detect_any(OLD, NEW, test="texts")
+    with pytest.raises(ValueError, match="permutations"):
+        detect_any(old, new, test="texts", permutations=99)
+
+
+def test_topics_are_a_statistic_of_texts_that_can_be_embedded() -> None:
+    money = [f"invoice refund payment number {i}" for i in range(60)]
+    system = [f"kernel driver crash number {i}" for i in range(60)]
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        return np.eye(6)[[int(text.startswith("kernel")) for text in texts]]
+
+    old = money[:30] + system[:30]
+    found = detect_texts(old, money[30:] + system[30:35], embed=embed)
+    assert found["topics"].verdict == "drift"
+    assert detect_texts(old, money[30:] + system[30:], embed=embed)["topics"].verdict == "no_drift"
+    assert "topics" not in detect_texts(old, old)
+
+
 def test_the_kind_of_array_picks_the_test() -> None:
     rows = RNG.standard_normal((30, 4))
     assert detect_any(rows, rows, test=None).test == "mmd"
@@ -114,11 +145,36 @@ def test_the_drifting_segment_is_first_and_the_rest_are_quiet() -> None:
     assert [row.segment for row in found if row.result.verdict == "drift"] == ["tenant 7"]
 
 
-def test_e_benjamini_hochberg_rejects_the_large_e_values() -> None:
-    assert list(e_benjamini_hochberg([100.0, 1.0, 50.0, 0.2])) == [True, False, True, False]
-    assert not e_benjamini_hochberg([79.0, 1.0, 1.0, 1.0]).any()
-    with pytest.raises(ValueError, match="at least 0"):
-        e_benjamini_hochberg([-1.0])
+def test_of_many_streams_the_drifting_one_is_found_at_a_share_of_false_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluators.drift.sequential.PERMUTATIONS", 199)
+    rng = np.random.default_rng(4)
+    names = [f"tenant {i}" for i in range(8)]
+    watched = SequentialSegments({name: rng.standard_normal((40, 4)) for name in names}, test="knn")
+    for day in range(12):
+        shift = 3.0 if day >= 6 else 0.0
+        batches = {name: rng.standard_normal((15, 4)) + (shift if name == "tenant 5" else 0.0) for name in names}
+        found = watched.update(batches)
+        if day < 6:
+            assert [row.segment for row in found if row.verdict == "drift"] == []
+    assert [row.segment for row in found if row.verdict == "drift"] == ["tenant 5"]
+    assert found[0].segment == "tenant 5"
+    # A single stream alarms from 1 / alpha on; among eight it takes eight times that.
+    assert found[0].look.e_value >= 8 / 0.05
+    with pytest.raises(KeyError, match="no reference"):
+        watched.update({"unknown": rng.standard_normal((15, 4))})
+    with pytest.raises(ValueError, match="segments"):
+        SequentialSegments({})
+
+
+@pytest.mark.parametrize(
+    ("e_values", "tested", "rejected"),
+    # At alpha 0.05: one of four needs 80, two need 40 each; a stream that was never looked at counts too.
+    [([100.0, 50.0, 1.0, 0.2], 4, 2), ([79.0, 1.0, 1.0, 1.0], 4, 0), ([81.0, 39.0], 4, 1), ([81.0, 39.0], 5, 0)],
+)
+def test_the_correction_over_streams_asks_for_more_evidence_the_more_there_are(
+    e_values: list[float], tested: int, rejected: int
+) -> None:
+    assert _e_benjamini_hochberg(e_values, tested, 0.05) == rejected
 
 
 def test_the_calibrator_is_an_e_value() -> None:

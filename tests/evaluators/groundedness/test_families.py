@@ -129,6 +129,23 @@ def test_a_score_does_not_depend_on_its_neighbours_in_the_batch(family, request)
     assert [score.value for score in together] == pytest.approx([score.value for score in alone], abs=1e-5)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_samples_are_prepared_ahead_in_parts_and_score_the_same(family, request, monkeypatch):
+    made = scorer(request.getfixturevalue(family))
+    samples = [
+        Sample("empty", "", "", "Paris."),
+        *[ALICE, BOB] * 3,
+        Sample("c", CONTEXT * 2, "", "Cats sleep all day."),
+    ]
+    at_once = made.score(samples)
+    monkeypatch.setattr("evaluators.groundedness.scorer.AT_ONCE", 3)
+    in_parts = made.score(samples)
+    assert [score.label for score in in_parts] == [score.label for score in at_once]
+    assert in_parts[0].value is None
+    values = [[score.value for score in scores[1:]] for scores in (at_once, in_parts)]
+    assert values[1] == pytest.approx(values[0], abs=1e-5)
+
+
 FILLER = " ".join(["All cats sleep all day in the city of light."] * 400)
 LONG = Sample("long", f"{FILLER} Paris lies on the Seine.", "", "Paris lies on the Seine.")
 
@@ -159,7 +176,7 @@ def test_a_token_is_supported_if_any_window_supports_it(lettucedect, monkeypatch
         "_compute",
         lambda self, batch, length: [[0.9 if index else 0.1 for _ in item.places] for index, item in enumerate(batch)],
     )
-    assert backend.judge([LONG])[0].probability == pytest.approx(0.9)
+    assert backend.judge(backend.prepare([LONG]))[0].probability == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("family", ["nli", "minicheck_roberta", "lettucedect"])

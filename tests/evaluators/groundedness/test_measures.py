@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from evaluators.groundedness import metrics
+from evaluators.calibration import metrics
+from evaluators.calibration.threshold import best_threshold
 from evaluators.groundedness.language import foreign
 from evaluators.groundedness.lexical import Vocabulary
 
@@ -31,7 +32,7 @@ def test_calibration_error_is_zero_for_honest_probabilities_and_the_gap_for_boas
 
 
 def test_the_threshold_separates_what_can_be_separated():
-    threshold = metrics.best_threshold([0] * 50 + [1] * 50, [*np.linspace(0, 0.4, 50), *np.linspace(0.6, 1, 50)])
+    threshold = best_threshold([0] * 50 + [1] * 50, [*np.linspace(0, 0.4, 50), *np.linspace(0.6, 1, 50)])
     assert 0.38 < threshold < 0.62
 
 

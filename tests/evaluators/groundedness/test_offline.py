@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
+from evaluators.calibration.metrics import auroc
 from evaluators.groundedness import groundedness, offline
-from evaluators.groundedness.metrics import auroc
 from evaluators.models import CACHE
 from evaluators.score import Sample
 

@@ -37,6 +37,20 @@ def test_equal_clusters_give_the_t_test_on_cluster_means() -> None:
     assert found.p_value == pytest.approx(expected.pvalue)
 
 
+@pytest.mark.parametrize("n", [16, 60])
+def test_the_rank_test_beside_it_is_scipys_signed_rank_test_of_cluster_means(n: int) -> None:
+    baseline, candidate = noisy(n, 0.03)
+    found = compare(baseline, candidate, margin=0.05)
+    # Exact for few different values, as scipy chooses too; by the normal approximation beyond.
+    expected = stats.wilcoxon(candidate - baseline, alternative="less", method="exact" if n <= 25 else "approx")
+    assert found.details["p_wilcoxon"] == pytest.approx(expected.pvalue)
+    clustered = compare(baseline, candidate, clusters=list(np.repeat(np.arange(n // 2), 2)), margin=0.05)
+    means = (candidate - baseline).reshape(-1, 2).mean(1)
+    expected = stats.wilcoxon(means, alternative="less", method="exact" if len(means) <= 25 else "approx")
+    assert clustered.details["p_wilcoxon"] == pytest.approx(expected.pvalue)
+    assert compare(baseline, baseline, margin=0.05).details["p_wilcoxon"] is None
+
+
 def test_mcnemar_agrees_with_statsmodels_exact_test() -> None:
     mid_p, exact = mcnemar_mid_p(9, 3)
     two_sided = mcnemar([[50, 9], [3, 50]], exact=True).pvalue

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from evaluators.regression.align import MAX_ROWS, align, run_of
+from evaluators.regression.align import MAX_ROWS, Run, align
 from evaluators.regression.bootstrap import bca_intervals
 from evaluators.regression.gate import gate, holm_adjusted
 from evaluators.regression.power import minimum_detectable_effect, sample_size
@@ -17,6 +17,13 @@ from evaluators.regression.sequential import BETS, EProcess, SequentialCompariso
 
 def rows(**scores: object) -> list[dict]:
     return [{"id": key, "quality": score} for key, score in scores.items()]
+
+
+def run_of(given: list[dict], metric: str) -> Run:
+    run = Run()
+    for row in given:
+        run.add(row, metric)
+    return run
 
 
 def test_runs_meet_by_id_and_the_rest_is_reported() -> None:

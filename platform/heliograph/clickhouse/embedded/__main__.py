@@ -20,6 +20,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--max-memory", type=int, default=default_memory_bytes(), metavar="BYTES", help="for the whole engine"
     )
+    parser.add_argument("--backups", type=Path, help="the folder that BACKUP and RESTORE may use, as disk `backups`")
+    parser.add_argument("--cold-endpoint", default="", metavar="URL", help="a bucket and prefix for the oldest weeks")
     parser.add_argument("--port-file", type=Path, help="written with the port once connections are accepted")
     return parser.parse_args()
 
@@ -29,10 +31,22 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s store: %(message)s")
     password = arguments.password_file.read_text(encoding="utf-8").strip() if arguments.password_file else ""
     try:
-        server = Server(arguments.path, arguments.port, password, arguments.max_memory)
+        server = Server(
+            arguments.path,
+            arguments.port,
+            password,
+            arguments.max_memory,
+            arguments.backups,
+            arguments.cold_endpoint,
+        )
     except (EngineError, OSError) as error:
         logging.critical("Cannot start on port %s with folder %s: %s", arguments.port, arguments.path, error)
         return 1
+    if server.damaged:
+        logging.error("Damaged, put aside in `detached` of their tables: %s", ", ".join(server.damaged))
+        # The engine's notes of inserts still name them, which only a start that does not find them takes back: what
+        # was not answered would be dropped as repeated when it is sent again.
+        os.execv(sys.executable, [sys.executable, "-m", "heliograph.clickhouse.embedded", *sys.argv[1:]])  # noqa: S606  # this program
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     logging.info("Ready on %s:%s with folder %s", HOST, server.port, arguments.path)

@@ -24,9 +24,21 @@ CANCEL_SECONDS = 5.0
 
 
 class Server:
-    """Serves the folder at `path` on loopback. `port` 0 takes a free one; `self.port` says which."""
+    """Serves the folder at `path` on loopback. `port` 0 takes a free one; `self.port` says which.
 
-    def __init__(self, path: Path, port: int, password: str, max_memory_bytes: int) -> None:
+    `backups` is the folder that BACKUP and RESTORE know as a disk; without it they are refused. `cold_endpoint` is
+    the address of a bucket and prefix for the disk `cold`; credentials are those of the environment.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        port: int,
+        password: str,
+        max_memory_bytes: int,
+        backups: Path | None = None,
+        cold_endpoint: str = "",
+    ) -> None:
         self._password = password
         self._stop_receiver, self._stop_sender = socket.socketpair()
         # Bound before the engine starts, so that a taken port is known at once.
@@ -34,10 +46,12 @@ class Server:
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         try:
-            self._engine = Engine(path, max_memory_bytes)
+            self._engine = Engine(path, max_memory_bytes, backups, cold_endpoint)
         except EngineError:
             self._listener.close()
             raise
+        # Parts that the engine found damaged and put aside.
+        self.damaged = self._engine.damaged
         self._watcher = Watcher(self._engine)
         self._clients: dict[threading.Thread, socket.socket] = {}
         self._lock = threading.Lock()

@@ -37,7 +37,18 @@ TRANSFER_SECONDS = 300
 INSERT_PART_BYTES = 64 * 2**20
 MAX_SETTINGS = 1000
 
-_HELLO, _QUERY, _DATA, _CANCEL, _PING = range(5)
+# A server of ClickHouse asks for the tables of one question.
+MAX_TABLES = 10_000
+
+_HELLO, _QUERY, _DATA, _CANCEL, _PING, _TABLES_STATUS = range(6)
+# What a server has computed of a question for the one that it asks, as the shard's number; nothing of ours asks for it.
+_SCALAR = 7
+MAX_SCALARS = 100
+# Whether a question is to be answered to its end. A server that puts the answers of several together asks for less:
+# states of aggregates that are not final, which the engine gives to nobody outside.
+_COMPLETE = 2
+# What a question came over at first, as the client says: a program's TCP, or a page's HTTP; others say nothing more.
+_TCP, _HTTP = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,13 @@ class Query:
     text: str
     settings: dict[str, tuple[str, bool]]
     compress: bool
+    stage: int = _COMPLETE
+
+
+STAGE_TEXT = (
+    "The embedded server answers whole questions only, and no part of one for a server that asks several: ask one "
+    "server, or set distributed_group_by_no_merge = 1 where each shard's answer is whole"
+)
 
 
 class Client:
@@ -115,6 +133,8 @@ class Client:
             self._send(wire.PONG)
         elif kind == _QUERY:
             self._query(session)
+        elif kind == _TABLES_STATUS:
+            self._send(wire.tables_status_packet(session.tables_among(read_tables(self._source))))
         elif kind != _CANCEL:  # a Cancel may cross the end of the statement it is for
             raise ProtocolError(UNKNOWN_PACKET, f"Unknown packet {kind} from the client")
 
@@ -122,6 +142,8 @@ class Client:
         query = read_query(self._source)
         insert = insert_of_blocks(query.text)
         try:
+            if query.stage != _COMPLETE:
+                raise ServerError(NOT_IMPLEMENTED, STAGE_TEXT)
             session.configure(query.settings)
             if insert is None:
                 self._answer(session, query)
@@ -216,21 +238,31 @@ def _skip_client_info(source: Source) -> None:
     for _ in range(3):  # initial user, query id, address
         source.raw_string()
     source.skip(8)  # start time
-    if source.number("B") != 1:
-        raise ProtocolError(NOT_IMPLEMENTED, "Only queries over TCP are supported")
-    for _ in range(3):  # system user, host, client
-        source.raw_string()
-    for _ in range(3):  # version and revision
-        source.varint()
+    interface = source.number("B")
+    _skip_interface(source, interface)
     source.raw_string()  # quota key
     source.varint()  # depth of a distributed query
-    source.varint()  # patch version
+    if interface == _TCP:
+        source.varint()  # patch version
     if source.number("B"):  # OpenTelemetry context
         source.skip(24)
         source.raw_string()
         source.skip(1)
     for _ in range(3):  # parallel replicas
         source.varint()
+
+
+def _skip_interface(source: Source, interface: int) -> None:
+    """Read past what a client says of the way on which a question came to it at first."""
+    if interface == _TCP:
+        for _ in range(3):  # system user, host, client
+            source.raw_string()
+        for _ in range(3):  # version and revision
+            source.varint()
+    elif interface == _HTTP:
+        source.skip(1)  # method
+        for _ in range(3):  # user agent, forwarded for, referer
+            source.raw_string()
 
 
 def _read_settings(source: Source) -> dict[str, tuple[str, bool]]:
@@ -249,12 +281,25 @@ def read_query(source: Source) -> Query:
     _skip_client_info(source)
     settings = _read_settings(source)
     source.raw_string()  # the secret of a cluster's servers
-    source.varint()  # stage: always complete
+    stage = source.varint()
     compress = bool(source.varint())
     text = source.string()
     kind = source.varint()
+    for _ in range(MAX_SCALARS):
+        if kind != _SCALAR:
+            break
+        read_data(source, compress=compress)
+        kind = source.varint()
     if kind != _DATA:
         raise ProtocolError(UNEXPECTED_PACKET, f"Packet {kind} where the end of external tables was expected")
     if read_data(source, compress=compress):
         raise ProtocolError(NOT_IMPLEMENTED, "External tables are not supported")
-    return Query(text, settings, compress)
+    return Query(text, settings, compress, stage)
+
+
+def read_tables(source: Source) -> list[tuple[str, str]]:
+    """Read a TablesStatusRequest: the database and the name of each table."""
+    count = source.varint()
+    if count > MAX_TABLES:
+        raise ProtocolError(TOO_LARGE, f"More than {MAX_TABLES} tables")
+    return [(source.string(), source.string()) for _ in range(count)]

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 import lz4.block  # type: ignore[import-untyped]  # publishes no types
+import zstandard
 from clickhouse_cityhash.cityhash import CityHash128
 from clickhouse_driver.bufferedreader import CompressedBufferedReader
 from clickhouse_driver.varint import read_varint
@@ -33,8 +34,8 @@ MAX_BLOCK_BYTES = 2**29
 FRAME_BYTES = 2**20
 
 _LZ4 = 0x82
+_ZSTD = 0x90
 _UNCOMPRESSED = 0x02
-_FRAME_HEADER = struct.Struct("<QQBII")
 _SIZES = struct.Struct("<BII")
 # is_overflows = 0 and bucket_number = -1, the BlockInfo of an ordinary block.
 BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
@@ -158,12 +159,16 @@ def decompressed(raw: Source) -> Source:
             raise ProtocolError(40, "DB::Exception: Checksum doesn't match: corrupted data")
         if method == _UNCOMPRESSED:
             return packed
-        if method != _LZ4:
-            raise ProtocolError(NOT_IMPLEMENTED, f"Compression method {method:#x} is not supported; use lz4")
         try:
-            return bytes(lz4.block.decompress(packed, uncompressed_size=size))
-        except lz4.block.LZ4BlockError as error:
+            if method == _LZ4:
+                return bytes(lz4.block.decompress(packed, uncompressed_size=size))
+            if method == _ZSTD:
+                if zstandard.get_frame_parameters(packed).content_size not in (size, zstandard.CONTENTSIZE_UNKNOWN):
+                    raise ProtocolError(TOO_LARGE, f"A frame that says {size} bytes holds another number of them")
+                return zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
+        except (lz4.block.LZ4BlockError, zstandard.ZstdError) as error:
             raise ProtocolError(271, f"Cannot decompress: {error}") from error
+        raise ProtocolError(NOT_IMPLEMENTED, f"Compression method {method:#x} is not supported; use lz4 or zstd")
 
     return Source(fill)
 
@@ -211,6 +216,12 @@ def hello_packet(version: tuple[int, int, int], timezone: str, name: str) -> byt
         + string(name)
         + varint(patch)
     )
+
+
+def tables_status_packet(tables: list[tuple[str, str]]) -> bytes:
+    """Return a TablesStatusResponse: of those asked for, the tables that there are; none is replicated."""
+    named = (string(database) + string(table) + b"\x00" for database, table in tables)
+    return b"\x09" + varint(len(tables)) + b"".join(named)
 
 
 def skip_block_info(source: Source) -> None:

@@ -24,7 +24,10 @@ def three_figures(value: Number) -> str:
     if magnitude >= 100:
         return f"{number:,.0f}"
     text = f"{number:.3g}"
-    return text if "e" not in text else f"{float(text):.12f}".rstrip("0")
+    if "e" not in text:
+        return text
+    # Beyond twelve places nobody reads a number; that it is not nothing is said.
+    return f"{float(text):.12f}".rstrip("0") if magnitude >= 1e-12 else "≈ 0"
 
 
 def scaled(value: Number, steps: tuple[tuple[float, str], ...]) -> str:
@@ -170,9 +173,6 @@ def initial_upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-_JOULES = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1, "J"), (1e-3, "mJ"))
-
-
 @register.filter
 def hertz(value: Number | str | None, reason: str = "no reading inside this time") -> SafeString:
     """A frequency as 1.98 GHz."""
@@ -187,3 +187,43 @@ def gpu_seconds(value: Number | str | None, reason: str = "not known") -> SafeSt
     if (value := known(value)) is None:
         return missing(reason)
     return _shown(scaled(value, ((3_600, "GPU-h"), (1, "GPU-s"), (1e-3, "GPU-ms"))), f"{value} GPU-seconds")
+
+
+@register.filter
+def unlocalized(value: float) -> str:
+    """A number as SVG reads it, whatever the reader's language."""
+    return str(value)
+
+
+@register.filter
+def typed(value: object) -> str:
+    """What a field of a form holds: whole numbers without a point, nothing for nothing, what was typed as it is."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+@register.filter
+def words(value: object) -> str:
+    """A list of names as it is typed, and what was typed as it is."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+@register.filter
+def gate_time(value: Number | str | None, source: str) -> SafeString:
+    """A time of a gate: nanoseconds of live traffic, milliseconds of a run over a data set."""
+    number = known(value)
+    return duration(None if number is None else float(number) * (1 if source == "live" else 1e6), "nothing compared")
+
+
+@register.filter
+def signal_value(value: Number | str | None, signal: str) -> SafeString | str:
+    """A value of a drift monitor's signal in its unit; what is no number stays as it is."""
+    if isinstance(value, str):
+        try:
+            return signal_value(float(value), signal)
+        except ValueError:
+            return value
+    if signal in ("latency", "ttft"):
+        return duration(value)
+    return usd(value) if signal == "cost" else figure(value)

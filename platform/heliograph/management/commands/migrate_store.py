@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from heliograph.clickhouse import migrate
+from heliograph.clickhouse import client, migrate
 from heliograph.clickhouse.errors import StoreError
 
 
@@ -16,18 +16,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="print the SQL that would run, and run nothing")
+        parser.add_argument("--accept-rewrites", action="store_true", help="also run files that rewrite what is stored")
 
-    def handle(self, *, dry_run: bool, verbosity: int, **_: Any) -> None:
+    def handle(self, *, dry_run: bool, accept_rewrites: bool = False, verbosity: int, **_: Any) -> None:
         """Do it. Raises CommandError with what to do when a file was changed or is dangerous."""
         try:
             if dry_run:
-                for migration in migrate.pending(migrate.read_migrations()):
+                new = migrate.pending(migrate.read_migrations())
+                for refused in migrate.not_accepted(new):
+                    self.stdout.write(f"-- needs --accept-rewrites: {refused}")
+                for migration in new:
                     self.stdout.write(f"-- {migration.name}")
-                    for statement in migration.statements:
+                    for statement in migrate.rendered(migration, client.topology()):
                         self.stdout.write(f"{statement};\n")
                 return
             count = 0
-            for migration in migrate.migrate():
+            for migration in migrate.migrate(accept_rewrites=accept_rewrites):
                 count += 1
                 if verbosity > 0:
                     self.stdout.write(f"Applying {migration.name}")

@@ -10,17 +10,16 @@ from typing import Any
 from xmlrpc.client import Fault
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from heliograph import env, supervisor
-from heliograph.accounts.bootstrap import FirstUser, ensure_default_project, ensure_first_user
-from heliograph.clickhouse import client, errors
+from heliograph import supervisor
+from heliograph.accounts.bootstrap import FirstUser
+from heliograph.clickhouse import client
 from heliograph.management.commands.login_link import link_for
+from heliograph.management.commands.setup import prepare
 
-# A store with years of data opens its parts before it answers.
-STORE_START_SECONDS = 120
-WEB_START_SECONDS = 60
+# A slow machine that starts everything at once needs most of it. Who waits in vain is told sooner: see _wait_for.
+WEB_START_SECONDS = 240
 
 
 class Command(BaseCommand):
@@ -40,10 +39,7 @@ class Command(BaseCommand):
             raise
 
     def _start(self) -> None:
-        self._wait_for_store()
-        call_command("migrate_store", verbosity=0)
-        ensure_default_project()
-        first = ensure_first_user(env.text("HELIOGRAPH_ADMIN_PASSWORD"))
+        first = prepare()
         self._start_others()
         # Both, since the greeting invites to open one and to send to the other.
         for name, port in (("web", settings.PORT), ("collector", settings.OTLP_HTTP_PORT)):
@@ -51,18 +47,6 @@ class Command(BaseCommand):
         self._greet(first)
         if os.environ.get("HELIOGRAPH_SEND_DEMO"):
             subprocess.run([sys.executable, "-m", "heliograph.cli", "demo"], check=True)
-
-    def _wait_for_store(self) -> None:
-        deadline = time.monotonic() + STORE_START_SECONDS
-        while True:
-            try:
-                client.ping()
-            except errors.Retryable as error:
-                if time.monotonic() > deadline:
-                    raise CommandError(f"the store did not answer within {STORE_START_SECONDS} s: {error}") from error
-                time.sleep(0.2)
-            else:
-                return
 
     def _start_others(self) -> None:
         control = supervisor.control()
@@ -81,6 +65,9 @@ class Command(BaseCommand):
                 with urllib.request.urlopen(f"{self._local_url(port)}/healthz", timeout=5):  # noqa: S310  # our own address
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+                state: Any = supervisor.control().supervisor.getProcessInfo(name)
+                if state["statename"] == "FATAL":
+                    raise CommandError(f"{name} ended each time that it was started") from error
                 if time.monotonic() > deadline:
                     raise CommandError(f"{name} did not answer within {WEB_START_SECONDS} s: {error}") from error
                 time.sleep(0.2)

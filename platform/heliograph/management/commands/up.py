@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from heliograph import supervisor
 from heliograph.accounts.bootstrap import local_key
+from heliograph.backup.put_back import interrupted_mark
 
 
 class Command(BaseCommand):
@@ -27,6 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *, demo: bool, **_: Any) -> None:
         """Run until interrupted; this process becomes supervisord, so Ctrl-C reaches it directly."""
+        self._refuse_half_a_restore()
         self._refuse_taken_ports()
         # For this process and all that it starts: spooled telemetry, sessions, logs and secrets are the owner's only.
         os.umask(0o077)
@@ -47,6 +49,13 @@ class Command(BaseCommand):
             sys.executable,
             [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)],
         )
+
+    def _refuse_half_a_restore(self) -> None:
+        """Neither what was stored nor what was to be restored is whole then."""
+        mark = interrupted_mark()
+        if mark.exists():
+            name = mark.read_text(encoding="utf-8")
+            raise CommandError(f"A restore of {name!r} did not end. Run it again: heliograph restore {name}")
 
     def _refuse_taken_ports(self) -> None:
         """Say which port is taken before anything starts, instead of letting a process fail in a loop."""

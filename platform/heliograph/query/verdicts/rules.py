@@ -158,7 +158,7 @@ def _memory(evidence: Evidence) -> list[Finding]:
         return []
     said = []
     if engine.kv_usage is not None and full:
-        said.append(f"the KV cache was {engine.kv_usage:.0%} full")
+        said.append(f"the KV cache was {engine.kv_usage * 100:.0f} % full")
     if engine.preemptions is not None and preempted:
         said.append(f"{engine.preemptions:,.0f} requests were preempted")
     sentence = f"TPOT rose under memory pressure: {' and '.join(said)}."

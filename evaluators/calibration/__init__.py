@@ -1,0 +1,1 @@
+"""What labels of people say about an evaluator's scores: `judge_scores(positive, score, ...)` in `report`."""

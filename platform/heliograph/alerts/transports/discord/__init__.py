@@ -1,0 +1,1 @@
+"""Discord, by a channel's webhook."""

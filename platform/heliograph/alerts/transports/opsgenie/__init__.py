@@ -1,0 +1,1 @@
+"""Opsgenie, by its Alert API."""
