@@ -20,7 +20,7 @@ from heliograph.accounts.models import Organization, Project
 from heliograph.clickhouse import migrate
 from heliograph.clickhouse.client import close_connections
 
-START_SECONDS = 60
+START_SECONDS = 180
 PASSWORD = "tests only"
 
 

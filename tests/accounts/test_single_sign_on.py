@@ -61,7 +61,7 @@ def there(page: Any) -> str:
     """Follow the page that leads to the provider; return the address, of ours, that it sends somebody to."""
     found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', page.content.decode())
     assert found is not None, page.content
-    answer = httpx.get(unescape(found[1]), timeout=60)
+    answer = httpx.get(unescape(found[1]), timeout=180)
     back = urlsplit(answer.headers["location"])
     return f"{back.path}?{back.query}"
 

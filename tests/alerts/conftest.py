@@ -83,7 +83,7 @@ class World:
         """Send a request of one signal over OTLP/HTTP."""
         headers = self.tenant.headers | {"content-type": "application/x-protobuf"}
         answer = httpx.post(
-            f"{self.stack.http}/v1/{signal}", content=message.SerializeToString(), headers=headers, timeout=60
+            f"{self.stack.http}/v1/{signal}", content=message.SerializeToString(), headers=headers, timeout=180
         )
         assert answer.status_code == 200, answer.text
         if isinstance(message, ExportTraceServiceRequest):

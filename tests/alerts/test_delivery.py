@@ -343,14 +343,14 @@ def test_a_worker_that_is_killed_in_the_middle_sends_again_with_the_same_id(tmp_
 
     with serving(answer) as server:
         made = run(WORLD.format(url=server.url, signing_secret=secret))
-        message_id = made.communicate(timeout=120)[0].strip()
+        message_id = made.communicate(timeout=360)[0].strip()
         worker = run(WORK)
         assert arrived.wait(120)
         worker.send_signal(signal.SIGKILL)
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=180)
         is_killed.set()
         # Before its lease ends nobody else sends it; then the next worker does, once.
-        assert run(WORK).communicate(timeout=120)[0].split() == ["0", "1", "0"]
+        assert run(WORK).communicate(timeout=360)[0].split() == ["0", "1", "0"]
         assert [headers["webhook-id"] for _, headers, _ in server.requests] == [message_id] * 2
         for _, headers, body in server.requests:
             Webhook(secret).verify(body, headers)

@@ -16,7 +16,7 @@ def test_annotators_who_race_and_are_killed_leave_each_slot_done_once_and_each_s
     environment |= {"PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("DATABASE_URL", None)
     program = [sys.executable, str(Path(__file__).with_name("racers.py")), str(ITEMS), str(KILLS), "7"]
-    ran = subprocess.run(program, env=environment, timeout=280, capture_output=True, text=True, check=False)
+    ran = subprocess.run(program, env=environment, timeout=600, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3_000:]
     found = json.loads(ran.stdout)
     assert (found["done"], found["pairs"], found["scores"], found["ids"]) == (2 * ITEMS,) * 4

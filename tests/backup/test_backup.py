@@ -20,7 +20,7 @@ from tests.conftest import POSTGRES
 from tests.ingest.stack import eventually
 
 # Many commands, each of which starts Django and a store of its own.
-pytestmark = [pytest.mark.timeout(900), pytest.mark.django_db]
+pytestmark = [pytest.mark.timeout(1_800), pytest.mark.django_db]
 
 
 @pytest.fixture(scope="module")

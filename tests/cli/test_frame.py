@@ -21,7 +21,7 @@ def run(*arguments: str, code: str = "from heliograph.cli import main; main()") 
     """Run the command line in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}"}
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=180)
 
 
 def test_a_command_of_the_api_starts_without_django_and_the_store() -> None:

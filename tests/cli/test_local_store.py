@@ -90,7 +90,7 @@ def test_doctor_says_which_parts_of_the_platform_to_mend(tmp_path: Path) -> None
     command = [sys.executable, "-m", "heliograph.cli", "doctor", "--only", "platform", "--json"]
     (tmp_path / "local-key").write_text("hg_x")
     (tmp_path / "local-key").chmod(0o644)
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=360)
     assert result.returncode == 1, result.stderr
     found = findings(result)
     assert found["broker"]["state"] == "ok"
@@ -98,7 +98,7 @@ def test_doctor_says_which_parts_of_the_platform_to_mend(tmp_path: Path) -> None
     assert (found["metadata"]["state"], found["metadata"]["mend"]) == ("failure", "Run: heliograph migrate")
     assert "chmod 600" in found["secrets"]["mend"]
     result = subprocess.run(
-        command, env={**environment, "HELIOGRAPH_PORT": "x"}, capture_output=True, text=True, check=False, timeout=120
+        command, env={**environment, "HELIOGRAPH_PORT": "x"}, capture_output=True, text=True, check=False, timeout=360
     )
     assert "HELIOGRAPH_PORT" in findings(result)["settings"]["said"]
 

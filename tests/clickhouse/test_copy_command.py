@@ -18,7 +18,7 @@ from tests.conftest import StoreProcess
 from tests.ingest.stack import eventually
 
 # Each command starts Django, and a store.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.django_db]
+pytestmark = [pytest.mark.timeout(1_800), pytest.mark.django_db]
 
 
 # Of the module, to be made before a test's transaction begins: within one no copy of Django's database can be made.

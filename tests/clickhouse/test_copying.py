@@ -17,7 +17,7 @@ from heliograph.clickhouse.copying.tables import Table, kind_of_tables, partitio
 from heliograph.clickhouse.errors import UnavailableError
 from tests.conftest import StoreProcess
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1_800)
 PAGE_ROWS = 400
 # As a process that dies at a moment of one's choice: `hook` is a class that says when.
 KILLED = """
@@ -145,7 +145,7 @@ def killed(source: str, target: StoreProcess, where: str, count: int) -> None:
     command = [sys.executable, "-c", KILLED, source, target.url, where, str(count)]
     environment = {"PYTHONPATH": f"{root / 'platform'}:{root}", "DJANGO_SETTINGS_MODULE": "heliograph.settings"}
     result = subprocess.run(
-        command, env=environment, cwd=target.folder, capture_output=True, text=True, check=False, timeout=120
+        command, env=environment, cwd=target.folder, capture_output=True, text=True, check=False, timeout=360
     )
     assert result.returncode == -9, result.stdout + result.stderr
 

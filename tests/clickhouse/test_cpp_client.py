@@ -12,7 +12,7 @@ import pytest
 from heliograph.clickhouse import migrate
 from tests.conftest import PASSWORD, StoreProcess
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1_200)
 ROWS = 3_000
 # chDB in a process of its own: it answers each statement of its input by its rows, or by what went wrong.
 ASKING = """

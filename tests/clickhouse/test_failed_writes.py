@@ -90,7 +90,7 @@ def test_a_refused_write_is_found_without_a_statement_that_asks() -> None:
         "FailedWrites(lambda counts=itertools.chain([3], itertools.repeat(4)): next(counts))\n"
         "time.sleep(60)"
     )
-    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=180)
     assert ended.returncode == -signal.SIGKILL
     assert b"1 writes were refused" in ended.stderr
 
@@ -108,7 +108,7 @@ def test_a_look_that_the_engine_does_not_answer_is_followed_by_the_next() -> Non
         "FailedWrites(ask)\n"
         "time.sleep(60)"
     )
-    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=90)
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=180)
     assert ended.returncode == -signal.SIGKILL
     assert b"could not be asked" in ended.stderr
 
@@ -120,7 +120,7 @@ def test_what_was_refused_before_it_looked_ends_nothing(tmp_path: Path) -> None:
         "writes.end_if_any()\n"
         "writes.close()"
     )
-    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=60, cwd=tmp_path)
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, timeout=180, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
 
 

@@ -10,7 +10,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error, ErrorCodes, NetworkError, ServerException, SocketTimeoutError
 
 SLOW = "SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1"
-DEADLINE_SECONDS = 60
+DEADLINE_SECONDS = 180
 
 
 def poll(condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:

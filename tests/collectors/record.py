@@ -186,7 +186,7 @@ def record(scenario: str) -> None:
     _, environment = SCENARIOS[scenario]
     with openai_stub() as base_url, receiver() as (otlp, bodies):
         command = [sys.executable, __file__, "--drive", scenario, base_url, otlp]
-        subprocess.run(command, check=True, env={**os.environ, **environment}, timeout=60)
+        subprocess.run(command, check=True, env={**os.environ, **environment}, timeout=180)
     for signal, parts in sorted(bodies.items()):
         body = b"".join(parts)
         if signal == "traces":

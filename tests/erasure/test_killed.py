@@ -72,7 +72,7 @@ def send(stack: Stack, tenant: Tenant, user: str) -> None:
     attribute.value.string_value = user
     body = request.SerializeToString()
     assert (
-        httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=60).status_code
+        httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=180).status_code
         == 200
     )
 

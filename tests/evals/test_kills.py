@@ -25,7 +25,7 @@ def test_killing_the_worker_at_20_random_moments_leaves_each_of_5000_spans_score
     }
     environment.pop("DATABASE_URL", None)
     command = [sys.executable, str(PROGRAM), str(SPANS), str(KILLS), "1"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout.splitlines()[-1])
     assert (said["gaps"], said["aside"]) == (0, 0)

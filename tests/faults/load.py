@@ -98,7 +98,7 @@ class Sender(threading.Thread):
         self.fault = ""
 
     def run(self) -> None:
-        with httpx.Client(timeout=60, headers=self.tenant.headers | PROTOBUF) as client:
+        with httpx.Client(timeout=180, headers=self.tenant.headers | PROTOBUF) as client:
             while not self.stopping.is_set():
                 body, sent = MAKERS[self.signal](self.name)
                 while not self.is_taken(client, body):

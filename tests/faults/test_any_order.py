@@ -17,7 +17,7 @@ DAY_NS = 86_400 * 10**9
 
 
 def post(url: str, tenant: Tenant, body: bytes) -> None:
-    answer = httpx.post(url, content=body, headers=tenant.headers | PROTOBUF, timeout=60)
+    answer = httpx.post(url, content=body, headers=tenant.headers | PROTOBUF, timeout=180)
     assert answer.status_code == 200, answer.text
 
 
@@ -52,7 +52,7 @@ def test_a_trace_that_comes_in_pieces_days_apart_in_any_order_is_one_trace(stack
         post(f"{(stack.http, stack.web_http)[number % 2]}/v1/traces", tenant, piece)
     is_once(stack, tenant, sent)
     [trace_id] = sent.spans
-    answer = httpx.get(f"{stack.web_http}/api/v1/traces/{trace_id}", headers=tenant.headers, timeout=30)
+    answer = httpx.get(f"{stack.web_http}/api/v1/traces/{trace_id}", headers=tenant.headers, timeout=180)
     assert answer.status_code == 200, answer.text
     trace: dict[str, Any] = answer.json()
     assert {span["span_id"] for span in trace["spans"]} == set(sent.spans[trace_id])

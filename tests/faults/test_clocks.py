@@ -79,7 +79,7 @@ def test_our_clock_jumps_during_load_with_and_without_the_store(
 def send(stack: Stack, tenant: Tenant, spans: int, start_ns: int) -> ExportTraceServiceResponse:
     body = trace_request(spans, start_ns=start_ns).SerializeToString()
     headers = tenant.headers | {"content-type": "application/x-protobuf"}
-    answers = [httpx.post(f"{stack.http}/v1/traces", content=body, headers=headers, timeout=30) for _ in range(2)]
+    answers = [httpx.post(f"{stack.http}/v1/traces", content=body, headers=headers, timeout=180) for _ in range(2)]
     assert {answer.status_code for answer in answers} == {200}
     return ExportTraceServiceResponse.FromString(answers[-1].content)
 

@@ -71,7 +71,7 @@ class EdgeProcess:
 
     def post(self, tenant: Tenant, body: bytes, kind: str = "traces", **headers: str) -> httpx.Response:
         return httpx.post(
-            f"{self.http}/v1/{kind}", content=body, headers=tenant.headers | PROTOBUF | headers, timeout=60
+            f"{self.http}/v1/{kind}", content=body, headers=tenant.headers | PROTOBUF | headers, timeout=180
         )
 
 
@@ -117,13 +117,13 @@ def test_what_an_opentelemetry_collector_sends_passes_an_edge(stack: Stack, edge
     with grpc.insecure_channel(edge.grpc, compression=grpc.Compression.Gzip) as channel:
         export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
         metadata = [("authorization", f"Bearer {tenant.key}")]
-        answer = export(request.SerializeToString(), metadata=metadata, timeout=30)
+        answer = export(request.SerializeToString(), metadata=metadata, timeout=180)
         assert ExportTraceServiceResponse.FromString(answer) == ExportTraceServiceResponse()
         stack.web.stop()
         # A retry of the same batch, and another key's that the edge has not seen: UNAVAILABLE is what is retried.
-        export(request.SerializeToString(), metadata=metadata, timeout=30)
+        export(request.SerializeToString(), metadata=metadata, timeout=180)
         with pytest.raises(grpc.RpcError) as refused:
-            export(request.SerializeToString(), metadata=[("authorization", f"Bearer {other.key}")], timeout=30)
+            export(request.SerializeToString(), metadata=[("authorization", f"Bearer {other.key}")], timeout=180)
         assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
     assert edge.state()["centre"] == "away"
     restart_centre(stack)

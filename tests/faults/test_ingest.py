@@ -13,7 +13,7 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
 def post(stack: Stack, tenant: Tenant, body: bytes) -> httpx.Response:
-    return httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=30)
+    return httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=180)
 
 
 def test_while_the_store_is_away_requests_are_answered_and_stored_later_even_by_another_process(stack, tenant):

@@ -32,7 +32,7 @@ def in_place_of_the_web(stack: Stack, tmp_path: Path, settings: Settings, db: No
 
 def post(stack: Stack, tenant: Tenant, body: bytes) -> int:
     headers = tenant.headers | PROTOBUF
-    return httpx.post(f"{stack.http}/v1/traces", content=body, headers=headers, timeout=30).status_code
+    return httpx.post(f"{stack.http}/v1/traces", content=body, headers=headers, timeout=180).status_code
 
 
 def test_the_books_balance_after_an_outage_and_its_replay(stack: Stack, tenant: Tenant) -> None:

@@ -21,7 +21,7 @@ def send(stack: Stack, tenant: Tenant, requests: int) -> tuple[Sent, int]:
     def post(number: int) -> httpx.Response:
         address = (stack.http, stack.web_http)[number % 2]
         body, _ = made[number]
-        return httpx.post(f"{address}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=60)
+        return httpx.post(f"{address}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=180)
 
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(post, range(requests)))

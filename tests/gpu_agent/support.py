@@ -315,7 +315,7 @@ class AgentProcess:
         self._log.close()
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 60.0, why: Callable[[], str] = lambda: "") -> Any:
+def until(condition: Callable[[], Any], timeout_s: float = 180.0, why: Callable[[], str] = lambda: "") -> Any:
     """Poll until the condition is true and return its value."""
     end = time.monotonic() + timeout_s
     while not (value := condition()):

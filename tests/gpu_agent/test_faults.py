@@ -205,7 +205,7 @@ provider.close()
 def test_an_instance_that_stays_keeps_its_activity_samples(fake_nvml, scenario):
     env = environment(fake_nvml, scenario(h100s(1) | two_instances()))
     found = subprocess.run(
-        [sys.executable, "-c", TWO_ROUNDS], env=env, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", TWO_ROUNDS], env=env, capture_output=True, text=True, check=True, timeout=180
     )
     assert found.stdout.split() == [uuid(0), "MIG-0", "MIG-1"]
 

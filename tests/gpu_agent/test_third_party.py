@@ -20,7 +20,7 @@ def needs(package: str) -> None:
 def read(code: list[str], fake_nvml, scenario, world) -> str:
     command = [sys.executable, *code]
     env = environment(fake_nvml, scenario(world)) | {"PYTHONWARNINGS": "ignore", "TERM": "dumb"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=180).stdout
 
 
 def test_gpustat_prints_the_scripted_values(fake_nvml, scenario):

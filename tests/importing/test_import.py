@@ -51,7 +51,7 @@ def heliograph(stack: Stack, tenant: Tenant, *arguments: str | Path, code: int =
     own = {"HELIOGRAPH_URL": stack.web_http, "HELIOGRAPH_API_KEY": tenant.key, "XDG_STATE_HOME": str(stack.folder)}
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}", **own}
     command = [sys.executable, "-m", "heliograph.cli", *map(str, arguments), "--json"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=360)
     assert result.returncode == code, result.stderr
     return json.loads(result.stdout) if result.stdout else result.stderr
 

@@ -18,7 +18,7 @@ from clickhouse_driver import Client
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Two shared cores may take their time to import Django and open the engine.
-START_SECONDS = 60
+START_SECONDS = 180
 ADDRESS = r"(http://[^\s\x1b]+:\d+)"
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Tenant:
         return {"authorization": f"Bearer {self.key}"} if self.key else {}
 
 
-def eventually(read: Callable[[], T], seconds: float = 90) -> T:
+def eventually(read: Callable[[], T], seconds: float = 240) -> T:
     """Return the first true answer of `read`, which is asked again and again; fail after a while."""
     deadline = time.monotonic() + seconds
     while not (answer := read()):

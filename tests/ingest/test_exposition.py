@@ -25,7 +25,7 @@ WAITING = SpoolState(files=2, bytes=300, max_bytes=1_000, oldest_s=4.5)
 
 def read(address: str, **headers: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
     """Return every sample of a page as Prometheus' own parser reads it: name -> labels -> value."""
-    answer = httpx.get(f"{address}/metrics", headers=headers, timeout=60)
+    answer = httpx.get(f"{address}/metrics", headers=headers, timeout=180)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
@@ -46,10 +46,10 @@ def test_a_collector_counts_what_it_took_and_what_it_refused_and_why(stack: Stac
     before = read(stack.http)
     body = trace_request(3).SerializeToString()
     assert (
-        httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=60).status_code
+        httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=180).status_code
         == 200
     )
-    refused = httpx.post(f"{stack.http}/v1/traces", content=b"\xff", headers=tenant.headers | PROTOBUF, timeout=60)
+    refused = httpx.post(f"{stack.http}/v1/traces", content=b"\xff", headers=tenant.headers | PROTOBUF, timeout=180)
     assert refused.status_code == 400
     after = read(stack.http)
 
@@ -73,7 +73,7 @@ def test_telemetry_that_waits_for_the_store_is_the_lag(stack: Stack) -> None:
         body = trace_request(3).SerializeToString()
         assert (
             httpx.post(
-                f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=60
+                f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=180
             ).status_code
             == 200
         )
@@ -90,14 +90,14 @@ def test_series_do_not_grow_with_projects_keys_and_what_senders_say(stack: Stack
     def send(number: int) -> None:
         for tenant in (next(stack.tenants), next(stack.tenants)):
             body = trace_request(2).SerializeToString()
-            httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=60)
+            httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=180)
         stranger = {"authorization": f"Bearer hg_{number}", "content-type": f"text/{number}"}
-        httpx.post(f"{stack.http}/v1/traces", content=b"x", headers=stranger, timeout=60)
+        httpx.post(f"{stack.http}/v1/traces", content=b"x", headers=stranger, timeout=180)
         httpx.post(
             f"{stack.http}/v1/traces",
             content=b"x",
             headers=PROTOBUF | {"content-encoding": f"own-{number}"},
-            timeout=60,
+            timeout=180,
         )
 
     def series() -> set[tuple[str, tuple[tuple[str, str], ...]]]:

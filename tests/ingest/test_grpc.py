@@ -29,7 +29,7 @@ def export(stack, tenant, request, service=TRACES, *, metadata=None, compression
     with grpc.insecure_channel(stack.grpc, options) as channel:
         call = channel.unary_unary(path, serialize, response.FromString)
         sent = [*tenant.headers.items()] if metadata is None else metadata
-        return call(request, metadata=sent, timeout=30, compression=compression)
+        return call(request, metadata=sent, timeout=180, compression=compression)
 
 
 def refusal(stack, tenant, request, **kwargs) -> tuple[grpc.StatusCode, Status]:

@@ -26,7 +26,7 @@ JSON = {"content-type": "application/json"}
 
 
 def post(stack: Stack, tenant: Tenant, body, headers=PROTOBUF, path="/v1/traces") -> httpx.Response:
-    return httpx.post(stack.http + path, content=body, headers=tenant.headers | headers, timeout=30)
+    return httpx.post(stack.http + path, content=body, headers=tenant.headers | headers, timeout=180)
 
 
 def status_of(response: httpx.Response) -> Status:

@@ -17,7 +17,7 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 def post(stack: Stack, tenant: Tenant, body: bytes, signal: str = "traces") -> httpx.Response:
     headers = tenant.headers | PROTOBUF
-    return httpx.post(f"{stack.http}/v1/{signal}", content=body, headers=headers, timeout=30)
+    return httpx.post(f"{stack.http}/v1/{signal}", content=body, headers=headers, timeout=180)
 
 
 def test_what_came_of_requests_over_http_and_grpc_is_counted(stack: Stack, tenant: Tenant) -> None:

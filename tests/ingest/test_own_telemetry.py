@@ -79,7 +79,7 @@ def test_a_collector_that_stores_its_own_telemetry_makes_no_more_of_it(watched: 
     for _ in range(sent):
         body = trace_request(2).SerializeToString()
         headers = tenant.headers | PROTOBUF
-        assert httpx.post(f"{watched.http}/v1/traces", content=body, headers=headers, timeout=60).status_code == 200
+        assert httpx.post(f"{watched.http}/v1/traces", content=body, headers=headers, timeout=180).status_code == 200
     found = eventually(lambda: (now := own_spans(watched))["ingest commit"] == sent and now, PATIENCE)
     assert any(name.startswith("clickhouse ") for name in found)
     # The collector goes on to store its own metrics, a commit each time; nothing of that is a span.
@@ -88,7 +88,7 @@ def test_a_collector_that_stores_its_own_telemetry_makes_no_more_of_it(watched: 
     assert own_spans(watched) == found
     # And a commit of somebody else's telemetry is one span more.
     body = trace_request(2).SerializeToString()
-    httpx.post(f"{watched.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=60)
+    httpx.post(f"{watched.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=180)
     eventually(lambda: own_spans(watched)["ingest commit"] == sent + 1, PATIENCE)
 
 
@@ -98,9 +98,9 @@ def test_requests_are_told_by_their_route_and_nothing_of_who_asked(watched: Stac
     try:
         agent = {"user-agent": "an agent of mine"}
         # Its page fails where no static files are collected, which is no matter here: a failure is told as well.
-        httpx.get(f"{watched.web_http}/invitations/secret-link?q=secret-words", headers=agent, timeout=60)
+        httpx.get(f"{watched.web_http}/invitations/secret-link?q=secret-words", headers=agent, timeout=180)
         answer = httpx.get(
-            f"{watched.web_http}/api/v1/traces?filter=user:secret-words", headers=agent | tenant.headers, timeout=60
+            f"{watched.web_http}/api/v1/traces?filter=user:secret-words", headers=agent | tenant.headers, timeout=180
         )
         assert answer.status_code == 200
         eventually(lambda: any(name.startswith("GET invitations") for name in own_spans(watched)), PATIENCE)

@@ -24,7 +24,7 @@ PROTOBUF = {"content-type": "application/x-protobuf"}
 
 
 def post(stack: Stack, tenant: Tenant, body: bytes) -> httpx.Response:
-    return httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=30)
+    return httpx.post(f"{stack.http}/v1/traces", content=body, headers=tenant.headers | PROTOBUF, timeout=180)
 
 
 def said(answer: httpx.Response) -> str:

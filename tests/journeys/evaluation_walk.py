@@ -22,7 +22,7 @@ from tests.journeys.test_from_sender_to_verdict import text, whole
 from tests.net.servers import Handler, serving
 
 # A worker does one thing at a time, and a busy machine takes its time.
-DONE_SECONDS = 180
+DONE_SECONDS = 360
 CAPITALS = {"France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Peru": "Lima", "Japan": "Tokyo", "Cuba": "Havana"}
 DELIVERY = ("When does my parcel arrive?", "Is delivery free of charge?", "Which carrier brings the box?")
 BATTERY = ("How long does the battery last in the cold of winter?", "Can I replace the battery by myself at home?")
@@ -103,7 +103,7 @@ def another_person(platform: Platform, name: str) -> None:
         "DJANGO_SETTINGS_MODULE": "heliograph.settings",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    subprocess.run([sys.executable, "-c", SECOND, name, PASSWORD], env=environment, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", SECOND, name, PASSWORD], env=environment, check=True, timeout=360)
 
 
 def sent(person: httpx.Client, method: str, path: str, **options: Any) -> Any:

@@ -28,7 +28,7 @@ def spans(request: pytest.FixtureRequest, platform: Platform) -> list[dict[str, 
     environment = os.environ | SENDERS[request.param]
     with openai_stub() as base_url:
         command = [sys.executable, str(RECORDER), "--drive", request.param, base_url, platform.otlp]
-        subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True)
+        subprocess.run(command, check=True, env=environment, timeout=360, capture_output=True)
     listed = eventually(lambda: platform.api("traces", limit=1, service="recorder")["items"])
     trace = platform.api(f"traces/{listed[0]['trace_id']}")
     assert trace["spans"], marker

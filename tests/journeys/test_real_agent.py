@@ -28,7 +28,7 @@ from tests.journeys.conftest import Platform, eventually
 
 __all__ = ["fake_nvml"]
 # Two minutes of the agent's time, on a busy machine after as many for the platform's start.
-pytestmark = pytest.mark.timeout(1_200)
+pytestmark = pytest.mark.timeout(2_400)
 SECOND = 10**9
 MINUTE = 60 * SECOND
 HOST, MODEL = "driver-node", "meta-llama/Llama-3.1-8B-Instruct"
@@ -193,7 +193,7 @@ def serve(lived: Lived) -> None:
             call(recorder, at, lived.each_ns, TPOT_S * (2 if at > lived.hot + SECOND else 1), tenant)
         found += recorder.exporter.get_finished_spans()
     headers = {"x-api-key": lived.platform.api_key}
-    exporter = OTLPSpanExporter(f"{lived.platform.otlp}/v1/traces", headers=headers, timeout=60)
+    exporter = OTLPSpanExporter(f"{lived.platform.otlp}/v1/traces", headers=headers, timeout=180)
     assert exporter.export(found) is SpanExportResult.SUCCESS
     exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK left it untyped
 

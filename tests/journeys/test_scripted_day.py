@@ -64,7 +64,7 @@ def told(platform: Platform) -> Told:
         # Beat would ask within a minute; a test need not wait for it.
         task = ["call", "heliograph.evals.tasks.share_out_gpus"]
         celery = [sys.executable, "-m", "celery", "-A", "heliograph", *task]
-        subprocess.run(celery, check=True, env=platform.environment, capture_output=True, timeout=60)
+        subprocess.run(celery, check=True, env=platform.environment, capture_output=True, timeout=180)
     eventually(shared_out, 120)
     return found
 

@@ -22,7 +22,7 @@ def somebody(platform: Platform) -> tuple[str, str]:
     """Make a person; return the name and the one-time link. The admin of the other journeys stays without a factor."""
     name = f"passkey-{os.urandom(4).hex()}"
     command = [sys.executable, "-m", "heliograph.cli", "users", "create", name, "--role", "owner", "--json"]
-    made = subprocess.run(command, env=platform.environment, capture_output=True, text=True, check=True, timeout=240)
+    made = subprocess.run(command, env=platform.environment, capture_output=True, text=True, check=True, timeout=600)
     return name, json.loads(made.stdout)["login_link"]
 
 

@@ -228,7 +228,7 @@ DRAWN = """() => {
 
 def test_an_alert_on_a_chart_is_read_in_words_and_leads_to_the_alert_and_back(page: Page, filled: Platform) -> None:
     environment = filled.environment | {"DJANGO_SETTINGS_MODULE": "heliograph.settings"}
-    subprocess.run([sys.executable, "-c", FIRED], check=True, env=environment, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-c", FIRED], check=True, env=environment, capture_output=True, timeout=360)
     sign_in(page)
     page.goto(f"{ROOT}/?range=1h")
     chart = page.locator("figure[data-chart='chart-latency']")

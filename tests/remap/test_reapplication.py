@@ -148,7 +148,7 @@ def send(
             }
         )
     body = {"resourceSpans": [{"scopeSpans": [{"spans": sent}]}]}
-    response = httpx.post(f"{stack.http}/v1/traces", json=body, headers=tenant.headers, timeout=60)
+    response = httpx.post(f"{stack.http}/v1/traces", json=body, headers=tenant.headers, timeout=180)
     assert response.status_code == 200, response.text
     assert "partialSuccess" not in response.json()
 

@@ -134,7 +134,7 @@ def target(number: int, url: str, interval_s: float = 0.1, timeout_s: float = 5)
     return Target(number, 1, url, interval_s, timeout_s, (("service.name", f"llm-{number}"),))
 
 
-async def until(ready: object, seconds: float = 90) -> None:
+async def until(ready: object, seconds: float = 240) -> None:
     async with asyncio.timeout(seconds):
         while not ready():  # type: ignore[operator]  # noqa: ASYNC110  # a plain condition, not an event
             await asyncio.sleep(0.01)  # polls a plain condition

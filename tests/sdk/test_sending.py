@@ -19,7 +19,7 @@ from heliograph.sdk.outbox import Counts, Outbox
 from tests.sdk.conftest import Receiver, Spans
 
 TRACE_ID = "0" * 31 + "1"
-SECONDS = 60
+SECONDS = 180
 
 
 def run(script: str, receiver: Receiver | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
