@@ -17,6 +17,8 @@ from heliograph.alerts.conditions import (
     as_json,
     condition_of,
 )
+from heliograph.alerts.transports.message import amount
+from heliograph.query.measures import measure_of
 
 
 def judge(condition: Condition, values: dict[tuple[int, int], float | None], window: int = 5) -> bool | None:
@@ -115,3 +117,30 @@ def test_numbers_that_make_no_condition_are_refused_by_name(kind: str, given: di
 def test_a_condition_comes_back_as_it_was_stored() -> None:
     for kind, condition in (("change", Change("below", 0.5)), ("burn_rate", BurnRate(0.99)), ("anomaly", Anomaly())):
         assert condition_of(kind, as_json(condition)) == condition
+
+
+@pytest.mark.parametrize(
+    ("measure", "kind", "value", "said"),
+    [
+        ("error_rate", "threshold", 0.25, "25 %"),
+        ("slow_rate", "threshold", 0.0123, "1.23 %"),
+        ("score_mean", "threshold", 0.25, "0.25"),
+        ("drift", "threshold", 1.0, "1"),
+        ("gpu_lost", "threshold", 0.0, "0"),
+        ("latency_p95", "threshold", 0.842, "842 ms"),
+        ("latency_p95", "threshold", 0.0, "0 s"),
+        ("cost", "threshold", 0.0042, "$0.0042"),
+        ("gpu_temperature", "threshold", 71.0, "71 °C"),
+        ("gpu_power", "threshold", 4_812.0, "4.81 kW"),
+        ("silence", "threshold", 5.0, "5 min"),
+        ("output_tokens", "threshold", 12_345.0, "12.3 k"),
+        ("error_rate", "burn_rate", 14.44, "14.4 times the budget"),
+    ],
+)
+def test_a_value_is_said_as_pages_have_their_numbers(measure: str, kind: str, value: float, said: str) -> None:
+    assert amount(value, {"measure": measure, "unit": measure_of(measure).unit, "kind": kind}) == said
+
+
+def test_the_reason_of_a_change_is_a_share_as_pages_have_it() -> None:
+    judged = Change("above", 0.5).judge(5, lambda _, offset: 3.0 if offset == 0 else 1.0)
+    assert judged.reason == "+200 %"

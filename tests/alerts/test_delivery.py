@@ -234,7 +234,7 @@ def test_each_service_gets_what_it_understands(project: Project, service: Any, c
     begun, ended = json.loads(first), json.loads(second)
     text = json.dumps(begun, ensure_ascii=False)
     assert "Errors firing" in text
-    assert "25.00% against 5.00%" in text
+    assert "25 % against 5 %" in text
     if kind == "slack":
         assert "&lt;!here&gt;" in text  # a label mentions nobody
         assert "<!here>" not in json.dumps(begun["blocks"][1:])

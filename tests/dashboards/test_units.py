@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.dashboards.templatetags import units
+from heliograph.query.quantities import three_figures
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_a_time_is_written_in_utc_for_the_browser_to_turn() -> None:
 
 @given(st.floats(min_value=-1e15, max_value=1e15, allow_nan=False))
 def test_any_number_is_written_without_an_exponent(value: float) -> None:
-    assert "e" not in units.three_figures(value)
+    assert "e" not in three_figures(value)
 
 
 def test_a_signal_s_values_have_its_unit() -> None:

@@ -100,7 +100,7 @@ class Change:
         change = value / before - 1
         is_small = max(abs(value), abs(before)) < self.least
         breach = not is_small and (change > self.by if self.side == "above" else change < -self.by)
-        return Judgment(breach, value, before, f"{change:+.0%}")
+        return Judgment(breach, value, before, f"{100 * change:+,.0f} %")
 
 
 @dataclass(frozen=True, slots=True)

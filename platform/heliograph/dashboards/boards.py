@@ -30,7 +30,7 @@ from heliograph.query.boards import (
     write_board,
     write_panel,
 )
-from heliograph.query.measures import MEASURES, Measure
+from heliograph.query.measures import MEASURES, NO_SHARES, Measure
 from heliograph.saved.models import Dashboard, dashboards_for
 
 _UNITS: dict[str, Unit] = {
@@ -41,8 +41,6 @@ _UNITS: dict[str, Unit] = {
     "{request}/s": "per_s",
     "min": "number",
 }
-# A mean of any score, and what is 0 or 1.
-_PLAIN = {"score_mean", "drift", "gpu_lost"}
 _DIMENSIONS = sorted({name for measure in MEASURES.values() for name in measure.dimensions})
 
 
@@ -118,7 +116,7 @@ def _chart(number: int, answer: Answer) -> Chart:
 
 def unit_of(measure: Measure) -> Unit:
     """Return how a chart writes a measure; seconds are drawn as nanoseconds."""
-    if measure.key in _PLAIN:
+    if measure.key in NO_SHARES:
         return "number"
     return "share" if measure.unit == "1" else _UNITS.get(measure.unit, "count")
 

@@ -12,11 +12,11 @@ from heliograph.accounts.models import Project
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.gpus import TABS
-from heliograph.dashboards.templatetags.units import three_figures
 from heliograph.dashboards.timerange import ChosenRange, chosen_range
 from heliograph.query import engine_use, serving
 from heliograph.query.filters import InvalidFilterError, SpanFilter, TimeRange
 from heliograph.query.goodput import TPOT_MS, TTFT_MS, Goodput, Slo, goodput
+from heliograph.query.quantities import three_figures
 from heliograph.query.roofline import Asked, Figure, estimate
 from serving_math import memory
 from serving_math.gpus import GPUS

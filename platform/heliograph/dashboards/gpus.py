@@ -14,10 +14,10 @@ from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import over_range
 from heliograph.dashboards.failures import explained
 from heliograph.dashboards.project_settings import sending_context
-from heliograph.dashboards.templatetags.units import scaled, three_figures
 from heliograph.dashboards.timerange import ChosenRange, chosen_range
 from heliograph.query import fleet, gpu_series
 from heliograph.query.fleet import FleetGpu
+from heliograph.query.quantities import scaled, three_figures
 
 By = Literal["utilization", "memory", "power", "temperature", "throttle"]
 # What the cells can be coloured by: the word on the switch, and the question it answers.

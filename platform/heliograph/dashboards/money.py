@@ -7,7 +7,7 @@ from decimal import Decimal
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from heliograph.dashboards.templatetags.units import missing, three_figures
+from heliograph.dashboards.templatetags.units import missing
 from heliograph.dashboards.wording import counted
 from heliograph.query import attribution_totals
 from heliograph.query.attribution import MAX_RANGE, Cost, added
@@ -15,6 +15,7 @@ from heliograph.query.costs import together
 from heliograph.query.filters import RollupFilter
 from heliograph.query.overview import Point
 from heliograph.query.prices import gpu_prices
+from heliograph.query.quantities import three_figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

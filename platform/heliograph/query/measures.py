@@ -99,6 +99,8 @@ _ALL = (
     Measure("waiting", "Requests in the engine's queue, most", "{request}", "engines"),
     Measure("running", "Requests that run in the engine, most", "{request}", "engines"),
 )
+# Of the unit 1 and no share of anything: a mean of scores, and what is 1 or 0.
+NO_SHARES = frozenset({"score_mean", "drift", "gpu_lost"})
 MEASURES: Mapping[str, Measure] = {measure.key: measure for measure in _ALL}
 
 

@@ -1,4 +1,8 @@
-"""Numbers with units as a person writes them: `2s`, `350ms`, `10k`, `$0.05`; exact both ways."""
+"""Numbers with units, for people.
+
+- `read(text, kind)`, `write(value, kind)`: as a person types them, `2s`, `350ms`, `10k`, `$0.05`; exact both ways
+- `three_figures(value)`, `scaled(value, steps)`: as a person reads them, `842 ms`, `12.3 k`
+"""
 
 import re
 from decimal import Decimal
@@ -16,6 +20,10 @@ NS_OF = {
     "h": 3600 * 10**9,
     "d": 86_400 * 10**9,
 }
+# The units that a number is read in, as (size, unit), largest first; durations are in ns.
+DURATIONS = ((3_600e9, "h"), (60e9, "min"), (1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
+COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
+WATTS = ((1e6, "MW"), (1e3, "kW"), (1, "W"))
 _SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _NUMBER = re.compile(r"(?P<dollar>\$?)(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?)(?P<unit>[a-zµ]*)", re.I)
 # Beyond it neither nanoseconds nor counts are stored.
@@ -64,3 +72,31 @@ def plain(value: Decimal) -> str:
     """Return a decimal without exponent and without zeros that say nothing."""
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def three_figures(value: float | Decimal) -> str:
+    """Return a number with three significant figures and no exponent: 842, 1.24, 0.0042."""
+    number = float(value)
+    if number == 0:
+        return "0"
+    magnitude = abs(number)
+    if magnitude >= 100:
+        return f"{number:,.0f}"
+    text = f"{number:.3g}"
+    if "e" not in text:
+        return text
+    # Beyond twelve places nobody reads a number; that it is not nothing is said.
+    return f"{float(text):.12f}".rstrip("0") if magnitude >= 1e-12 else "≈ 0"
+
+
+def scaled(value: float | Decimal, steps: tuple[tuple[float, str], ...]) -> str:
+    """Return the number in the largest unit that leaves at least 1: `steps` are (size, unit), largest first."""
+    magnitude = abs(float(value))
+    if magnitude == 0:
+        return "0"
+    for size, unit in steps:
+        # 999.6 ms would be written "1,000 ms"; it belongs to the next unit.
+        if magnitude >= size * 0.9995:
+            return f"{three_figures(float(value) / size)} {unit}".rstrip()
+    size, unit = steps[-1]
+    return f"{three_figures(float(value) / size)} {unit}".rstrip()

@@ -1,12 +1,14 @@
 """A message in words, from its payload: what people read on every kind of channel."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from string import Template
 from typing import Any, Literal
 
 from heliograph.alerts.messages import FIRING, RESOLVED, TEST
 from heliograph.events.kinds import TITLES, Kind
+from heliograph.query.measures import NO_SHARES
+from heliograph.query.quantities import COUNTS, DURATIONS, WATTS, scaled, three_figures
 
 # What a template of a person's own may name.
 NAMES = ("type", "state", "title", "text", "project", "rule", "severity", "description", "total", "alerts", "url")
@@ -106,14 +108,26 @@ def _line(rule: Mapping[str, Any], alert: Mapping[str, Any], is_firing: bool) ->
 
 
 def amount(value: float, rule: Mapping[str, Any]) -> str:
-    """Return a value in the rule's unit, for people."""
-    unit = rule["unit"]
+    """Return a value in the rule's unit, for people: as pages have numbers, three figures and the unit beside them."""
     if rule["kind"] == "burn_rate":
-        return f"{value:.3g} times the budget"
-    if unit == "1":
-        return f"{value:.3g}" if rule["measure"].startswith("score_mean") else f"{value:.2%}"
-    spoken = {"Cel": "°C", "USD": "USD", "s": "s", "min": "min", "W": "W"}.get(unit, "")
-    return f"{value:,.4g} {spoken}".rstrip()
+        return f"{three_figures(value)} times the budget"
+    if rule["measure"] in NO_SHARES:
+        return three_figures(value)
+    return _IN_UNIT.get(rule["unit"], _counted)(value)
+
+
+def _counted(value: float) -> str:
+    return scaled(value, COUNTS)
+
+
+_IN_UNIT: Mapping[str, Callable[[float], str]] = {
+    "1": lambda share: f"{three_figures(100 * share)} %",
+    "s": lambda seconds: scaled(1e9 * seconds, DURATIONS) if seconds else "0 s",
+    "USD": lambda usd: f"${three_figures(usd)}",
+    "Cel": lambda degrees: f"{three_figures(degrees)} °C",
+    "W": lambda watts: scaled(watts, WATTS) if watts else "0 W",
+    "min": lambda minutes: f"{three_figures(minutes)} min",
+}
 
 
 def _labels(alert: Mapping[str, Any]) -> str:

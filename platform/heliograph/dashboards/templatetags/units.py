@@ -10,41 +10,13 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from heliograph.query.quantities import COUNTS, DURATIONS, WATTS, scaled, three_figures
+
 register = template.Library()
 
 Number = int | float | Decimal
 
 
-def three_figures(value: Number) -> str:
-    """Return a number with three significant figures and no exponent: 842, 1.24, 0.0042."""
-    number = float(value)
-    if number == 0:
-        return "0"
-    magnitude = abs(number)
-    if magnitude >= 100:
-        return f"{number:,.0f}"
-    text = f"{number:.3g}"
-    if "e" not in text:
-        return text
-    # Beyond twelve places nobody reads a number; that it is not nothing is said.
-    return f"{float(text):.12f}".rstrip("0") if magnitude >= 1e-12 else "≈ 0"
-
-
-def scaled(value: Number, steps: tuple[tuple[float, str], ...]) -> str:
-    """Return the number in the largest unit that leaves at least 1: `steps` are (size, unit), largest first."""
-    magnitude = abs(float(value))
-    if magnitude == 0:
-        return "0"
-    for size, unit in steps:
-        # 999.6 ms would be written "1,000 ms"; it belongs to the next unit.
-        if magnitude >= size * 0.9995:
-            return f"{three_figures(float(value) / size)} {unit}".rstrip()
-    size, unit = steps[-1]
-    return f"{three_figures(float(value) / size)} {unit}".rstrip()
-
-
-_DURATIONS = ((3_600e9, "h"), (60e9, "min"), (1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
-_COUNTS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B"))
 
 
@@ -67,7 +39,7 @@ def duration(nanoseconds: Number | str | None, reason: str = "not reported") -> 
     """Nanoseconds as 842 ms or 1.24 s."""
     if (nanoseconds := known(nanoseconds)) is None:
         return missing(reason)
-    return _shown(scaled(nanoseconds, _DURATIONS), f"{int(nanoseconds):,} ns")
+    return _shown(scaled(nanoseconds, DURATIONS), f"{int(nanoseconds):,} ns")
 
 
 @register.filter
@@ -75,7 +47,7 @@ def count(value: Number | str | None, reason: str = "not reported") -> SafeStrin
     """A count as 12.3 k."""
     if (value := known(value)) is None:
         return missing(reason)
-    return _shown(scaled(value, _COUNTS), f"{value:,}")
+    return _shown(scaled(value, COUNTS), f"{value:,}")
 
 
 @register.filter
@@ -113,7 +85,7 @@ def seconds(value: Number | str | None, reason: str = "not reported") -> SafeStr
     """Seconds as 842 ms or 1.24 s."""
     if (value := known(value)) is None:
         return missing(reason)
-    return _shown(scaled(float(value) * 1e9, _DURATIONS) if value else "0 s", f"{value} s")
+    return _shown(scaled(float(value) * 1e9, DURATIONS) if value else "0 s", f"{value} s")
 
 
 @register.filter
@@ -121,7 +93,7 @@ def watts(value: Number | str | None, reason: str = "not reported") -> SafeStrin
     """Watts as 640 W or 4.8 kW."""
     if (value := known(value)) is None:
         return missing(reason)
-    return _shown(scaled(value, ((1e6, "MW"), (1e3, "kW"), (1, "W"))), f"{value} W")
+    return _shown(scaled(value, WATTS), f"{value} W")
 
 
 @register.filter
