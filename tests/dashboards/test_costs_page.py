@@ -8,6 +8,9 @@ from django.test import Client
 from django.urls import reverse
 
 from heliograph.accounts.models import AttributionPolicy, GpuPrice, Project
+from heliograph.evals.attribution import FRONTIER, Pending, pending
+from heliograph.evals.models import Watermark
+from heliograph.query.filters import to_ns
 from heliograph.query.prices import gpu_prices, weights_of
 from heliograph.query.sharing import Weights
 from tests.query.scenario import START, World, share_out
@@ -98,6 +101,31 @@ def test_an_unknown_dimension_and_a_range_of_a_year_are_said_and_answered(reader
         reverse("attribution", args=[project.slug]), {"from": "2026-01-01T00:00", "to": "2026-11-01T00:00"}
     )
     assert b"31 days at a time" in answer.content
+
+
+def test_use_that_is_not_shared_out_yet_is_said_with_since_when(reader: Client, project: Project) -> None:
+    assert "not shared out yet" not in costs(reader, project)
+    World(project.pk).send()
+    first = (START - timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S")
+    page = costs(reader, project, by="gpu")
+    assert "Nothing is shared out yet" in page
+    assert f">{first}</time> is not shared out yet, and should be" in page
+    share_out(project.pk)
+    # All but the last minutes, of which readings came too.
+    mark = Watermark.objects.create(project=project, evaluator=FRONTIER, received_at_us=to_ns(START) // 1_000)
+    page = costs(reader, project)
+    assert f">{START:%Y-%m-%d %H:%M:%S}</time> is not shared out yet" in page
+    assert "adds up" in page
+    mark.advance(to_ns(START + timedelta(hours=1)) // 1_000, "", "")
+    assert "not shared out yet" not in costs(reader, project)
+
+
+def test_what_came_just_now_waits_without_a_fault(project: Project) -> None:
+    World(project.pk).send()
+    for late, is_behind in ((timedelta(minutes=2), False), (timedelta(minutes=20), True)):
+        found = pending(project, START, START + timedelta(hours=1), now=START + late)
+        assert found == Pending(START, is_behind)
+    assert pending(project, START, START + timedelta(hours=1), now=START + timedelta(hours=8)) is None
 
 
 def test_an_empty_page_says_what_would_be_here(reader: Client, project: Project) -> None:

@@ -15,6 +15,7 @@ from heliograph.dashboards.failures import explained
 from heliograph.dashboards.money import Money, money
 from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
+from heliograph.evals.attribution import pending
 from heliograph.query import attribution
 from heliograph.query.attribution import Attribution, Group
 from heliograph.query.filters import InvalidFilterError, TimeRange
@@ -85,6 +86,7 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
             for name, label in DIMENSIONS.items()
         ],
         "found": found,
+        "pending": pending(project, span.start, span.end),
         "rows": _rows(found) if found else [],
         "balance": _balance(found) if found else None,
         "unplaced": sum(found.unplaced.values()) if found else 0,

@@ -31,6 +31,16 @@ REOPEN = timedelta(hours=6)
 MAX_MINUTES = 240
 # Spans of ten minutes fit the memory of a small worker; a busier project's are halved where they are read.
 CHUNK_MINUTES = 10
+# A pass follows each minute that has settled; what waits longer than this has a worker that is away or behind.
+BEHIND = SETTLE + timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The minute of the first GPU reading that is not shared out yet, and whether it should have been by now."""
+
+    since: datetime
+    is_behind: bool
 
 
 @dataclass(slots=True)
@@ -72,6 +82,16 @@ def attribute(project: Project, now: datetime | None = None) -> Pass:
             done.too_late,
         )
     return done
+
+
+def pending(project: Project, start: datetime, end: datetime, now: datetime | None = None) -> Pending | None:
+    """Return since when readings of [start, end) wait to be shared out; None where none does. Raises StoreError."""
+    now = now or datetime.now(UTC)
+    mark = Watermark.objects.filter(project=project, evaluator=FRONTIER).first()
+    reached = datetime.fromtimestamp(mark.received_at_us / 1e6, UTC) if mark else start
+    # What is older is shared out no more.
+    since = attribution_windows.first_reading(project.pk, max(start, reached, now - REOPEN), min(end, now))
+    return Pending(since, now - since > BEHIND) if since else None
 
 
 def _work(project: Project, frontier: Watermark, received: Watermark, now: datetime, done: Pass) -> None:

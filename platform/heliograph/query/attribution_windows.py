@@ -3,11 +3,13 @@
 - `attribute(project_id, start_s, minutes, *, retention_days, tenant_key, weights) -> Outcome`
 - `touched(project_id, since_us, until_us, oldest_s, newest_s) -> Touched`: minutes that late spans and readings changed
 - `has_gpus(project_id) -> bool`
+- `first_reading(project_id, start, end) -> datetime | None`: the minute of a range's first reading of a GPU
 
 A minute is written whole, under a new version that counts from the moment in which its window's row is stored: written
 twice, or cut off in between, it counts once.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +110,13 @@ SELECT
     ) AS found
 """
 
+FIRST_READING = """
+SELECT min(minute) AS first, count() AS readings
+FROM metric_rollups_1m
+WHERE project_id = %(project_id)s AND metric IN (%(metric)s, 'gpu.process.info') AND gpu_uuid != ''
+    AND minute >= toDateTime(%(start_s)s, 'UTC') AND minute < toDateTime(%(end_s)s, 'UTC')
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -130,6 +139,14 @@ def has_gpus(project_id: int) -> bool:
     """Return whether a project has any GPU that could be shared out."""
     rows = client.query(project_id, HAS_GPUS, {"metric": ENERGY}, tag="attribution.has_gpus")
     return bool(rows[0]["found"])
+
+
+def first_reading(project_id: int, start: datetime, end: datetime) -> datetime | None:
+    """Return the minute of the first reading in [start, end) from which GPU use could be shared out, None without."""
+    # The minute in which the end lies belongs to the range.
+    asked = {"metric": ENERGY, "start_s": int(start.timestamp()), "end_s": math.ceil(end.timestamp())}
+    row = client.query(project_id, FIRST_READING, asked, tag="attribution.first_reading")[0]
+    return row["first"].replace(tzinfo=UTC) if row["readings"] else None
 
 
 def touched(project_id: int, since_us: int, until_us: int, oldest_s: int, newest_s: int) -> Touched:
