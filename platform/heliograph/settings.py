@@ -490,6 +490,8 @@ SAML_ID_ATTRIBUTE = env.text("HELIOGRAPH_SAML_ID_ATTRIBUTE")
 # The name that somebody new gets here; empty: the NameID.
 SAML_USERNAME_ATTRIBUTE = env.text("HELIOGRAPH_SAML_USERNAME_ATTRIBUTE")
 SOCIALACCOUNT_ADAPTER = "heliograph.dashboards.single_sign_on.ProviderAdapter"
+# Of accounts/provider_numbers.py, which puts it among the claims.
+OIDC_NUMBER = "heliograph_number"
 SOCIALACCOUNT_PROVIDERS = {
     "openid_connect": {
         "OAUTH_PKCE_ENABLED": True,
@@ -500,7 +502,7 @@ SOCIALACCOUNT_PROVIDERS = {
                 "name": OIDC_NAME,
                 "client_id": OIDC_CLIENT_ID,
                 "secret": OIDC_CLIENT_SECRET,
-                "settings": {"server_url": OIDC_ISSUER},
+                "settings": {"server_url": OIDC_ISSUER, "uid_field": OIDC_NUMBER},
             }
         ]
         if OIDC_ISSUER

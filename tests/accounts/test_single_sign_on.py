@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from html import unescape
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
 from allauth.socialaccount.models import SocialAccount
+from django.apps import apps
 from django.core.checks import run_checks
 from django.test import Client
 from django.urls import reverse
@@ -50,7 +52,7 @@ def provider(acme: Project, settings: Settings) -> Iterator[Provider]:
         provider.claims = {"sub": "number-1", "preferred_username": "dana", "groups": ["ml", "everybody"]}
         settings.OIDC_ISSUER, settings.OIDC_CLIENT_ID = provider.issuer, CLIENT_ID
         app: dict[str, Any] = {"provider_id": "oidc", "name": "door", "client_id": CLIENT_ID, "secret": CLIENT_SECRET}
-        app |= {"settings": {"server_url": provider.issuer}}
+        app |= {"settings": {"server_url": provider.issuer, "uid_field": settings.OIDC_NUMBER}}
         settings.SOCIALACCOUNT_PROVIDERS = {
             "openid_connect": {"OAUTH_PKCE_ENABLED": True, "SCOPE": ["openid", "email"], "APPS": [app]}
         }
@@ -303,3 +305,33 @@ def test_a_mapping_to_a_role_that_there_is_not_is_explained_at_start(settings: S
     found = [each.msg for each in run_checks() if "OIDC" in each.msg]
     assert len(found) == 2
     assert "king" in found[1]
+
+
+def test_of_another_issuer_the_same_number_is_somebody_else(provider: Provider, settings: Settings) -> None:
+    come(Client())
+    dana = User.objects.get(username="dana")
+    with running(provider.callback) as other:
+        other.claims = provider.claims | {"preferred_username": "mallory"}
+        settings.OIDC_ISSUER = other.issuer
+        [app] = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
+        app["settings"]["server_url"] = other.issuer
+        client = Client()
+        come(client)
+    assert int(client.session["_auth_user_id"]) != dana.pk
+    assert [each.user.username for each in SocialAccount.objects.order_by("pk")] == ["dana", "mallory"]
+
+
+def test_an_account_that_was_linked_by_the_number_alone_is_found_after_an_upgrade(provider: Provider) -> None:
+    come(Client())
+    [linked] = SocialAccount.objects.all()
+    bound, linked.uid = linked.uid, "number-1"
+    linked.save()
+    unknown = SocialAccount.objects.create(user=User.objects.create(username="old"), provider="oidc", uid="number-2")
+    migration = import_module("heliograph.accounts.migrations.0009_numbers_of_issuers")
+    migration.bind(apps, None)
+    linked.refresh_from_db()
+    assert linked.uid == bound
+    come(Client())
+    assert SocialAccount.objects.count() == 2
+    unknown.refresh_from_db()
+    assert unknown.uid == "number-2"

@@ -1,6 +1,7 @@
 """Signing in by an identity provider, of OpenID Connect or SAML: allauth's flow, read more strictly, and roles.
 
-An account is found by the provider's number for it (`sub`, NameID) and by nothing else, above all by no e-mail address.
+An account is found by the provider and its number for it (`sub`, NameID) and by nothing else, above all by no e-mail
+address.
 Who has an account here links it while signed in. New people come only by a group that the settings map to a role.
 """
 
@@ -35,6 +36,7 @@ from heliograph.accounts import groups, saml
 from heliograph.accounts.addresses import client_ip
 from heliograph.accounts.doors import OPEN, declared
 from heliograph.accounts.models import User
+from heliograph.accounts.provider_numbers import CLAIM, number_of
 from heliograph.audit.changes import collected
 from heliograph.audit.models import Entry
 from heliograph.audit.record import record
@@ -96,7 +98,8 @@ class Provider(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth shi
             if told and told["sub"] != claims["sub"]:
                 raise ProviderException("the user's information is of somebody else")
             # `sub` and whoever vouches for it come from what is signed.
-            data = {"id_token": claims, "userinfo": {**claims, **told}}
+            number = number_of(str(claims["iss"]), str(claims["sub"]))
+            data = {"id_token": claims, "userinfo": {**claims, **told, CLAIM: number}}
             return self.get_provider().sociallogin_from_response(request, data)
         except (KeyError, TypeError, ValueError) as error:
             raise ProviderException(f"the provider's answer is not as it should be: {error!r}") from error
