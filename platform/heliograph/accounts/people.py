@@ -5,13 +5,15 @@ its date, and is void once it is taken back.
 """
 
 import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.core import signing
 from django.core.mail import EmailMessage
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -109,9 +111,8 @@ def join(invitation: Invitation, username: str, password: str) -> User:
     Without the invitation's address: whoever wrote it there could set the password anew of whoever got the link.
     """
     with transaction.atomic():
-        if User.objects.filter(username__iexact=username).exists():
-            raise PeopleError("That name is taken: choose another, or sign in first if it is yours.")
-        user = User.objects.create_user(username, password=password)
+        with _of_a_free_name(username, "That name is taken: choose another, or sign in first if it is yours."):
+            user = User.objects.create_user(username, password=password)
         accept(invitation, user)
     return user
 
@@ -139,8 +140,28 @@ def set_role(place: Place, user: User, role: Role | None) -> None:
 @transaction.atomic
 def create_service_account(place: Place, name: str, role: Role) -> User:
     """Make somebody who acts by keys alone. Raises PeopleError where the name is taken."""
-    if User.objects.filter(username__iexact=name).exists():
-        raise PeopleError("That name is taken: choose another.")
-    user = User.objects.create(username=name, password=make_password(None), is_service_account=True)
+    with _of_a_free_name(name, "That name is taken: choose another."):
+        user = User.objects.create(username=name, password=make_password(None), is_service_account=True)
     set_role(place, user, role)
     return user
+
+
+def create(organization: Organization, username: str, email: str, password: str, role: Role) -> User:
+    """Make a person with a place. Raises PeopleError where the name is taken."""
+    with transaction.atomic():
+        with _of_a_free_name(username, f"There is a user {username!r} already."):
+            user = User.objects.create_user(username, email, password)
+        Membership.objects.create(organization=organization, user=user, role=role)
+    return user
+
+
+@contextmanager
+def _of_a_free_name(name: str, taken: str) -> Iterator[None]:
+    """Raise PeopleError where somebody has the name, in whatever case, or takes it at the same moment."""
+    if User.objects.filter(username__iexact=name).exists():
+        raise PeopleError(taken)
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        raise PeopleError(taken) from error

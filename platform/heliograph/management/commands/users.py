@@ -8,7 +8,9 @@ from allauth.mfa.models import Authenticator
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from heliograph.accounts import people
 from heliograph.accounts.models import Membership, Organization, User
+from heliograph.accounts.roles import Role
 from heliograph.accounts.sessions import end_others
 from heliograph.audit.record import recorded_command
 from heliograph.cli.frame.output import Output
@@ -52,8 +54,8 @@ class Command(BaseCommand):
         """Do it. Raises CommandError for what does not exist or exists already."""
         output = Output(as_json)
         if action == "list":
-            people = User.objects.order_by("username").prefetch_related("membership_set__organization")
-            output.rows([_row(user) for user in people], _COLUMNS)
+            everybody = User.objects.order_by("username").prefetch_related("membership_set__organization")
+            output.rows([_row(user) for user in everybody], _COLUMNS)
             return
         if action == "create":
             with recorded_command("users create"):
@@ -79,15 +81,14 @@ class Command(BaseCommand):
         output.say(f"{user.username} is {'active' if user.is_active else 'let in no more'}.")
 
 
-@transaction.atomic
 def _create(options: dict[str, Any]) -> User:
     organization = _organization(options["organization"])
-    if User.objects.filter(username=options["username"]).exists():
-        raise CommandError(f"There is a user {options['username']!r} already.")
     # A password nobody knows, and not none: without a usable one a person could not set another.
-    user = User.objects.create_user(options["username"], options["email"], secrets.token_urlsafe(32))
-    Membership.objects.create(organization=organization, user=user, role=options["role"])
-    return user
+    password = secrets.token_urlsafe(32)
+    try:
+        return people.create(organization, options["username"], options["email"], password, Role(options["role"]))
+    except people.PeopleError as error:
+        raise CommandError(str(error)) from error
 
 
 @transaction.atomic
