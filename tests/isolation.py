@@ -16,6 +16,9 @@ for _name in ("DATABASE_URL", "CELERY_BROKER_URL"):
 if _decoder := os.environ.get("HELIOGRAPH_TEST_DECODER"):
     os.environ["HELIOGRAPH_DECODER"] = _decoder
 
+# Processes that tests start would compile the package each anew, a second of processor time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 _data_dir = tempfile.mkdtemp(prefix="heliograph-tests-")
 _process = os.getpid()
 
