@@ -5,6 +5,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.test import Client
@@ -260,6 +261,34 @@ def test_a_worker_that_ends_anywhere_is_followed_by_one_that_counts_nothing_twic
     assert not any(count(project.pk).values())
     sql = "SELECT sum(spans) AS n FROM span_rollups_removed WHERE project_id = %(project_id)s"
     assert whole(project.pk, sql, tag="test")[0]["n"] == 6
+
+
+def test_asked_for_again_after_a_failure_it_ends_what_was_begun(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text(project, "a" * 32)
+    trace_id = talk(project, ALICE, 1, texts=["a" * 32])
+    dataset = Dataset.objects.create(project=project, name="d")
+    put(dataset, data_row("k", "what alice said", trace_id=trace_id))
+    with monkeypatch.context() as patched:
+        patched.setattr(turns.copies, "remove", Mock(side_effect=RuntimeError("a fault of ours")))
+        first = work(asking.ask(project, ALICE, None))
+    assert (first.status, count(project.pk)["spans"]) == ("failed", 0)
+    tasks.work_off()
+    first.refresh_from_db()
+    assert first.subject == ""
+    with monkeypatch.context() as patched:
+        # Of the last step, too, nothing is forgotten.
+        patched.setattr(stored, "remove_texts", Mock(side_effect=RuntimeError("another fault")))
+        second = work(asking.ask(project, ALICE, None))
+    assert second.status == "failed"
+    third = work(asking.ask(project, ALICE, None))
+    assert third.status == "done"
+    counts = third.result["counts"]
+    assert (counts["spans"], counts["dataset_rows"], counts["texts"]) == (2, 1, 1)
+    assert "what alice said" not in [each.input for each in Content.objects.filter(dataset=dataset)]
+    assert count(project.pk)["contents"] == 0
+    assert not Piece.objects.exists()
 
 
 def test_a_text_waits_until_no_collector_takes_it_for_written(project: Project) -> None:

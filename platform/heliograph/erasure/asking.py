@@ -1,8 +1,12 @@
 """Asking for an erasure."""
 
+from collections import Counter
+
+from django.db import transaction
+
 from heliograph.accounts.models import Project, User
 from heliograph.beat.waking import wake
-from heliograph.erasure.models import MAX_SUBJECT, MOST_OPEN, Erasure, digest_of
+from heliograph.erasure.models import MAX_SUBJECT, MOST_OPEN, Erasure, Piece, digest_of
 
 WORK_OFF = "heliograph.erasure.tasks.work_off"
 
@@ -26,9 +30,30 @@ def ask(project: Project, subject: str, user: User | None) -> Erasure:
         raise CannotErase("This user is being erased already.")
     if is_open.count() >= MOST_OPEN:
         raise CannotErase(f"{MOST_OPEN} erasures of this project are under way; wait for one of them.")
-    made = Erasure.objects.create(project=project, subject=subject, digest=digest_of(subject), requested_by=user)
+    with transaction.atomic():
+        made = Erasure.objects.create(project=project, subject=subject, digest=digest_of(subject), requested_by=user)
+        _go_on(made)
     wake_worker()
     return made
+
+
+def _go_on(made: Erasure) -> None:
+    """Give an erasure what earlier ones of the same user had begun and failed at: nothing else would find it.
+
+    Of rows that are deleted already, nobody knows any more what went with them: copies in data sets, long texts, files.
+    """
+    of_user = Erasure.objects.filter(project=made.project_id, digest=made.digest, status=Erasure.Status.FAILED)
+    for failed in of_user.order_by("pk"):
+        names = failed.pieces.values_list("kind", "name")
+        Piece.objects.bulk_create(
+            (Piece(erasure=made, kind=kind, name=name) for kind, name in names), ignore_conflicts=True
+        )
+        failed.pieces.all().delete()
+        if (failed.plan or {}).get("is_begun"):
+            made.plan = failed.plan
+        made.counts = dict(Counter(made.counts) + Counter(failed.counts))
+        Erasure.objects.filter(pk=failed.pk).update(plan=None, counts={})
+    made.save(update_fields=["plan", "counts"])
 
 
 def wake_worker() -> None:

@@ -17,8 +17,11 @@ logger = logging.getLogger(__name__)
 @shared_task
 def work_off() -> None:
     """Give the erasure that has waited longest one turn, and ask for the next."""
-    # Of one that ended otherwise, whose it was is nobody's business any more either.
-    Erasure.objects.filter(status=Erasure.Status.FAILED).exclude(subject="").update(subject="", plan=None)
+    # Of one that ended otherwise, whose it was is nobody's business any more either. What it had begun to remove stays
+    # known by ids alone, for whoever asks again.
+    failed = Erasure.objects.filter(status=Erasure.Status.FAILED)
+    failed.exclude(subject="").update(subject="")
+    failed.exclude(plan=None).exclude(plan__is_begun=True).update(plan=None)
     for erasure in Erasure.waiting().select_related("project", "requested_by")[:10]:
         if erasure.claim():
             _turn(erasure)
