@@ -3,10 +3,13 @@
 import itertools
 import os
 import secrets
+import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +17,8 @@ import psycopg
 import pytest
 from clickhouse_driver import Client
 from django.conf import settings
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from collectors import kernel
 from heliograph.accounts.models import Organization, Project
@@ -28,6 +33,30 @@ PASSWORD = "tests only"
 def quick_passwords() -> None:
     """Hash passwords at once: slow is what they have to be outside of tests."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Make the tests' database, and return a file of the same, with every table and no test's rows."""
+    file = tmp_path_factory.mktemp("migrated") / "heliograph.sqlite3"
+    with django_db_blocker.unblock(), closing(sqlite3.connect(file)) as copy:
+        connection.ensure_connection()
+        connection.connection.backup(copy)
+    return file
+
+
+@pytest.fixture
+def data_folder(db: None, django_db_setup: Path, tmp_path: Path) -> Path:
+    """A data folder whose database is migrated: to migrate one takes longer than most tests.
+
+    `db` is asked for because the tests' database is made only where a test of the session uses it.
+    """
+    folder = tmp_path / "data"
+    folder.mkdir()
+    shutil.copy(django_db_setup, folder)
+    return folder
 
 
 class StoreProcess:
@@ -158,7 +187,7 @@ def postgres_url() -> Iterator[str]:
     """The address of a fresh PostgreSQL database; skipped where there is no server, but never in CI."""
     name = f"heliograph_test_{secrets.token_hex(4)}"
     try:
-        connection = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
+        connection = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=30)
     except psycopg.OperationalError as error:
         if os.environ.get("REQUIRE_SERVICES"):
             raise

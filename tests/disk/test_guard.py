@@ -10,7 +10,7 @@ from heliograph.accounts.models import Project
 from heliograph.clickhouse import client
 from heliograph.clickhouse.errors import UnavailableError
 from heliograph.disk import guard
-from heliograph.disk.usage import TABLES, Usage, usage, weeks
+from heliograph.disk.usage import TABLES, Usage, Week, usage, weeks
 from heliograph.events.models import Event
 from heliograph.holds import asking
 from heliograph.holds.models import Hold
@@ -174,6 +174,24 @@ def test_the_store_says_how_full_it_is_and_which_weeks_are_over(project: Project
     assert found.share(found.used // 2) >= 2
     this_week = f"{datetime.now(UTC).date() - timedelta(days=datetime.now(UTC).weekday()):%Y%m%d}"
     assert all(week.table in TABLES and week.bytes > 0 and week.name < this_week for week in weeks())
+
+
+def test_a_hold_that_is_placed_while_weeks_are_dropped_spares_the_next(
+    project: Project, disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "wake_worker", lambda: None)
+    traces, drop = store_weeks(project), guard.drop
+
+    def dropped(week: Week) -> None:
+        drop(week)
+        if not Hold.objects.exists():
+            asking.place(project, "traces", traces[1], "Case 12", "olive")
+
+    monkeypatch.setattr(guard, "drop", dropped)
+    disk(99)
+    guard.look()
+    assert Hold.objects.exists()
+    assert NAMES[1] in kept(project)
 
 
 def test_no_week_is_dropped_that_has_a_row_under_legal_hold_or_of_what_a_hold_is_placed_on(

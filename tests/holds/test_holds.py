@@ -324,6 +324,22 @@ def test_an_erasure_that_had_begun_when_a_hold_was_placed_is_ended_and_counts_no
     assert (noted["n"], left["n"]) == (5, 0)
 
 
+def test_a_hold_says_of_which_of_its_traces_nothing_is_stored(project: Project) -> None:
+    stays, removed = talk(project, ALICE, days=365), talk(project, BOB, days=365)
+    store_rows(project.pk, "log_records", [{"time": AT, "record_id": 1, "trace_id": "d" * 32, "retention_days": 365}])
+    hold = asking.place(project, "traces", f"{stays} {removed} {'d' * 32} {'e' * 32}", "Case 12", "olive")
+    client.query(project.pk, f"DELETE FROM spans WHERE project_id = %(project_id)s AND trace_id = '{removed}'", tag="t")
+    client.query(
+        project.pk, f"DELETE FROM log_records WHERE project_id = %(project_id)s AND trace_id = '{removed}'", tag="t"
+    )
+    work(hold)
+    assert (hold.traces, hold.absent) == (4, 2)
+    assert set(hold.held.filter(is_absent=True).values_list("trace_id", flat=True)) == {removed, "e" * 32}
+    # A trace may come later than the hold on it.
+    store_spans(project.pk, span("e" * 32, 0, start_time=AT, retention_days=365))
+    assert work(hold, sweep=True).absent == 1
+
+
 def test_whoever_is_killed_while_a_hold_is_placed_or_lifted_leaves_nothing_lost_or_doubled(
     project: Project, over: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

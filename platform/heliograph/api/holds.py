@@ -46,12 +46,15 @@ class LiftIn(serializers.Serializer[Any]):
 
 
 class HoldOut(serializers.ModelSerializer[Hold]):
-    """A hold; `is_cut`: more traces belong to it than it can name, and those beyond are not held."""
+    """A hold; `is_cut`: more traces belong to it than it can name, and those beyond are not held.
+
+    `absent` are those of its `traces` of which nothing is stored.
+    """
 
     class Meta:
         model = Hold
         fields = (
-            *("id", "kind", "subject", "start", "end", "reason", "state", "traces", "is_cut", "error"),
+            *("id", "kind", "subject", "start", "end", "reason", "state", "traces", "absent", "is_cut", "error"),
             *("placed_by", "placed_at", "lifted_by", "lifted_at", "lift_reason"),
         )
         read_only_fields = fields
@@ -65,11 +68,14 @@ class HoldPage(serializers.Serializer[Any]):
 
 
 class HeldTraceOut(serializers.ModelSerializer[HeldTrace]):
-    """A trace that a hold names; it is safe from removers at once, and from its retention once it `is_kept`."""
+    """A trace that a hold names; it is safe from removers at once, and from its retention once it `is_kept`.
+
+    `is_absent`: nothing of it was stored when the hold came to it.
+    """
 
     class Meta:
         model = HeldTrace
-        fields = ("trace_id", "is_kept")
+        fields = ("trace_id", "is_kept", "is_absent")
         read_only_fields = fields
 
 

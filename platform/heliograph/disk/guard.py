@@ -101,6 +101,9 @@ def _drop_oldest(found: Usage, now: datetime) -> None:
             break
         if (week.table == "spans" and week.name in spared) or week.name in held.get(week.table, ()):
             continue
+        # Once more: a hold may have been placed while other weeks were dropped.
+        if week.table in HELD_TABLES and week.name in held_weeks(week.table):
+            continue
         log.warning("the disk is %.0f %% full: the week of %s of %s is dropped", share * 100, week.name, week.table)
         drop(week)
         _note(week, now)

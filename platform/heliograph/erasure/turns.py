@@ -20,7 +20,7 @@ from heliograph.blobs import store as blobs
 from heliograph.erasure import copies, stored
 from heliograph.erasure.models import Erasure, Piece
 from heliograph.exports.models import KEPT as EXPORTS_KEPT
-from heliograph.holds.held import held_of
+from heliograph.holds.held import held_of, one_at_a_time
 from heliograph.ingest.longtexts import REMEMBERED_SECONDS
 from heliograph.query import rows_of_traces
 
@@ -63,9 +63,10 @@ def _may_begin(erasure: Erasure) -> bool:
     """
     if "is_begun" in erasure.plan:
         return True
-    if held_of(erasure.project_id, erasure.plan["traces"]):
-        return False
-    erasure.keep(plan=erasure.plan | {"is_begun": True})
+    with one_at_a_time(erasure.project_id):
+        if held_of(erasure.project_id, erasure.plan["traces"]):
+            return False
+        erasure.keep(plan=erasure.plan | {"is_begun": True})
     return True
 
 

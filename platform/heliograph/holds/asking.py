@@ -4,13 +4,13 @@ import re
 from datetime import datetime
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from heliograph.accounts.models import Project
 from heliograph.beat.waking import wake
 from heliograph.holds.finding import chosen
+from heliograph.holds.held import one_at_a_time
 from heliograph.holds.models import MOST_OPEN, HeldTrace, Hold
 from heliograph.query.filters import InvalidFilterError
 
@@ -56,9 +56,9 @@ def place(
         _check_filter(hold, start, end)
     else:
         raise CannotHold(f"A hold is by one of: {', '.join(Hold.Kind.values)}.")
-    if Hold.objects.filter(project=project, state__in=Hold.OPEN).count() >= MOST_OPEN:
-        raise CannotHold(f"A project has at most {MOST_OPEN} holds at a time; lift one.")
-    with transaction.atomic():
+    with one_at_a_time(project.pk):
+        if Hold.objects.filter(project=project, state__in=Hold.OPEN).count() >= MOST_OPEN:
+            raise CannotHold(f"A project has at most {MOST_OPEN} holds at a time; lift one.")
         hold.save()
         # At once: whoever removes something asks for them from now on, and a worker may be long in coming.
         named = hold.subject.split() if kind == Hold.Kind.TRACES else ()

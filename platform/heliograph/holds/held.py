@@ -2,15 +2,19 @@
 
 A hold and a removal may meet. A hold is written down before it looks for its traces, and each trace before anything is
 done for it; a removal is written down before it asks here, and asks right before it removes, under the lock of the
-ingest where it takes that. So one of them sees the other.
+ingest where it takes that. It asks and notes that it has begun in one piece (`one_at_a_time`), and so is a hold placed:
+either the removal sees the hold, or it had begun before, and the hold says which of its traces are gone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Q
 
+from heliograph.accounts.models import Project
 from heliograph.clickhouse import client
 from heliograph.holds.finding import of_filter
 from heliograph.holds.models import MAX_TRIES, HeldBlob, HeldTrace, Hold
@@ -37,6 +41,14 @@ SELECT DISTINCT _partition_id AS week FROM {table} WHERE project_id = %(project_
 _TRACES_OF_SUBJECT = """
 (SELECT trace_id FROM subject_traces WHERE project_id = %(project_id)s AND kind = %(kind)s AND id = %(id)s)
 """
+
+
+@contextmanager
+def one_at_a_time(project_id: int) -> Iterator[None]:
+    """Of a project, let one hold be placed, or one removal ask and note that it has begun; the others wait."""
+    with transaction.atomic():
+        Project.objects.select_for_update().only("pk").get(pk=project_id)
+        yield
 
 
 def held_of(project_id: int, trace_ids: Iterable[str]) -> set[str]:

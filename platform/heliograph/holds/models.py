@@ -63,6 +63,10 @@ class Hold(models.Model):
     # Counted when it has been found what is held, and again by each sweep.
     traces = models.PositiveIntegerField(default=0)
     is_cut = models.BooleanField(default=False, help_text="More traces belong to it than it can hold.")
+    absent = models.PositiveIntegerField(
+        default=0,
+        help_text="Those of them of which the store has nothing: not there, over, or their removal had begun before.",
+    )
     is_found = models.BooleanField(default=False, editable=False)
     found_after = models.TextField(default="", blank=True, editable=False)
     swept_at: "models.DateTimeField[datetime | None, datetime | None]" = models.DateTimeField(null=True, blank=True)
@@ -143,13 +147,17 @@ class Hold(models.Model):
 
 
 class HeldTrace(models.Model):
-    """A trace that a hold names. `is_kept` says that its rows in the store are of a retention that does not end."""
+    """A trace that a hold names. `is_kept` says that its rows in the store are of a retention that does not end.
+
+    `is_absent` says that there were none when the hold came to it.
+    """
 
     hold = models.ForeignKey(Hold, on_delete=models.CASCADE, related_name="held")
     # Of the hold; here once more, since removers ask by project and trace.
     project = models.ForeignKey(Project, on_delete=models.PROTECT)
     trace_id = models.CharField(max_length=32)
     is_kept = models.BooleanField(default=False)
+    is_absent = models.BooleanField(default=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["hold", "trace_id"], name="one_trace_of_a_hold")]

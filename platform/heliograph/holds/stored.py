@@ -134,6 +134,14 @@ FROM traces
 WHERE project_id = %(project_id)s AND trace_id IN %(traces)s
 GROUP BY trace_id
 """
+_THERE = f"""
+SELECT DISTINCT trace_id FROM
+(
+    SELECT trace_id FROM spans WHERE {OF_SPANS}
+    UNION ALL
+    SELECT trace_id FROM log_records WHERE {OF_TRACES}
+)
+"""  # noqa: S608  (constants)
 # As far ahead as a row's retention lies, and from when on a text's day is that of a held span: by its own days it would
 # be ten years away at most.
 HELD_TEXTS_UNTIL, HELD_TEXTS_FROM = date(2099, 12, 31), date(2075, 1, 1)
@@ -151,6 +159,12 @@ def few_enough(project_id: int, traces: Sequence[str], most_spans: int) -> list[
             break
         chosen.append(trace_id)
     return chosen
+
+
+def there(project_id: int, traces: Sequence[str]) -> set[str]:
+    """Return those of some traces of which there are spans or log records. Raises StoreError."""
+    rows = client.query(project_id, _THERE, with_minutes(project_id, traces), tag="holds.there")
+    return {row["trace_id"] for row in rows}
 
 
 def is_kept(project_id: int, traces: Sequence[str]) -> bool:

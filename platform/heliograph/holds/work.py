@@ -63,7 +63,8 @@ def _find(hold: Hold) -> None:
 def _keep(hold: Hold) -> None:
     waiting = list(hold.held.filter(is_kept=False).order_by("pk").values_list("trace_id", flat=True)[:TRACES_A_TURN])
     if not waiting:
-        hold.keep(state=Hold.State.ACTIVE, swept_at=hold.swept_at or timezone.now(), traces=hold.held.count())
+        counted = {"traces": hold.held.count(), "absent": hold.held.filter(is_absent=True).count()}
+        hold.keep(state=Hold.State.ACTIVE, swept_at=hold.swept_at or timezone.now(), **counted)
         return
     chosen = stored.few_enough(hold.project_id, waiting, SPANS_A_TURN)
     # In a sweep mostly nothing has come since.
@@ -74,7 +75,12 @@ def _keep(hold: Hold) -> None:
             if not _renew(hold):
                 return
             stored.keep(hold.project_id, chosen, partial(_note_blobs, hold))
-    hold.held.filter(trace_id__in=chosen).update(is_kept=True)
+    there = stored.there(hold.project_id, chosen)
+    for is_absent in (True, False):
+        these = [trace_id for trace_id in chosen if (trace_id not in there) == is_absent]
+        hold.held.filter(trace_id__in=these).update(is_kept=True, is_absent=is_absent)
+    # In a sweep no turn follows the last of these.
+    hold.keep(absent=hold.held.filter(is_absent=True).count())
 
 
 def _note_blobs(hold: Hold, names: list[str]) -> None:

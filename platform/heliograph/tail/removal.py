@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from heliograph.clickhouse import client
-from heliograph.holds.held import HELD_WHY, held_of
+from heliograph.holds.held import HELD_WHY, held_of, one_at_a_time
 from heliograph.ingest.lock import commits_held
 from heliograph.query.rows_of_traces import OF_SPANS, SPANS
 from heliograph.remap.rollups import DERIVED, derive
@@ -71,15 +71,17 @@ def carry_out(sampler: TailSampler) -> None:
 
 def _spare_pinned(sampler: TailSampler, work: dict[str, Any]) -> None:
     """Keep what was pinned or held since it was decided, unless its removal has begun (`rules.pins`, `holds.held`)."""
-    if "spans" in work:
+    # `spans` of one that an earlier version had begun.
+    if "is_begun" in work or "spans" in work:
         return
-    pinned = pinned_of(sampler.project_id, work["removed"])
-    spared = {trace: PINNED for trace in pinned if work["removed"][trace] != LATE}
-    spared |= dict.fromkeys(held_of(sampler.project_id, work["removed"]), HELD_WHY)
-    for trace_id, why in spared.items():
-        del work["removed"][trace_id]
-        work["kept"][trace_id] = why
-    if spared:
+    with one_at_a_time(sampler.project_id):
+        pinned = pinned_of(sampler.project_id, work["removed"])
+        spared = {trace: PINNED for trace in pinned if work["removed"][trace] != LATE}
+        spared |= dict.fromkeys(held_of(sampler.project_id, work["removed"]), HELD_WHY)
+        for trace_id, why in spared.items():
+            del work["removed"][trace_id]
+            work["kept"][trace_id] = why
+        work["is_begun"] = True
         sampler.save(update_fields=["pending"])
 
 

@@ -22,6 +22,7 @@ _COLUMNS = {
     "kind": "What",
     "subject": "Which",
     "traces": "Traces",
+    "absent": "Absent",
     "reason": "Reason",
     "placed_by": "By",
     "placed_at": "Placed",
@@ -108,7 +109,10 @@ def _row(hold: Hold) -> dict[str, Any]:
     return {
         "id": hold.pk,
         "project": hold.project.slug,
-        **{name: getattr(hold, name) for name in ("state", "kind", "subject", "traces", "reason", "placed_by")},
+        **{
+            name: getattr(hold, name)
+            for name in ("state", "kind", "subject", "traces", "absent", "reason", "placed_by")
+        },
         "placed_at": hold.placed_at.isoformat(),
         "lifted_at": hold.lifted_at.isoformat() if hold.lifted_at else None,
     }
