@@ -195,3 +195,21 @@ def test_a_change_of_the_model_that_answers_is_marked_on_the_charts(reader: Clie
     # The change is of neither of these.
     page = reader.get(reverse("overview", args=[project.slug]), {"range": "24h", "model": "o3"})
     assert all(not chart.marks for chart in page.context["charts"])
+
+
+def test_a_click_on_a_chart_asks_what_was_slow_of_what_the_page_is_narrowed_to(
+    reader: Client, address: str, project: Project
+) -> None:
+    for number, (release, environment) in enumerate((("1.4", "live"), ("1.5", "live"), ("1.5", "test"))):
+        of = {"release": release, "environment": environment, "model": f"of {release} {environment}"}
+        store_spans(project.pk, llm(new_trace_id(), number, **of))
+    page = reader.get(f"{address}&release=1.5&environment=live")
+    slow = f"{reverse('gpus-slow', args=[project.slug])}?environment=live&release=1.5"
+    latency = next(chart for chart in page.context["charts"] if chart.id == "latency")
+    assert latency.slow_url == slow
+    listed = reader.get(f"{slow}&{IN_HOUR}").content.decode()
+    assert "of 1.5 live" in listed
+    assert "of 1.5 test" not in listed
+    assert "of 1.4 live" not in listed
+    # A score is not slow: its chart leads to no list of slow calls.
+    assert all(not chart.slow_url for chart in page.context["charts"] if chart.id == "drift")

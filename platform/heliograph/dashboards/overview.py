@@ -3,9 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 
 from heliograph.accounts.models import Project
 from heliograph.dashboards import alert_marks
@@ -68,11 +70,12 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     # Both have the same step, and the one before is as long: its points stand under those of now, in order.
     before = overview.series(project.pk, rollup.previous()) if compares else []
     own = own_costs(project.pk, rollup, points)
-    charts = over_range(
-        [*_charts(points, own, before), *_score_charts(project, given), _drift_chart(project, points)],
-        chosen.range,
-        _model_marks(project, rollup),
-    )
+    marks = _model_marks(project, rollup)
+    slow = f"{reverse('gpus-slow', args=[project.slug])}?{urlencode(narrowed, doseq=True)}"
+    charts = [
+        *over_range(_charts(points, own, before), chosen.range, marks, slow),
+        *over_range([*_score_charts(project, given), _drift_chart(project, points)], chosen.range, marks),
+    ]
     context = {
         "project": project,
         "chosen": chosen,
@@ -90,6 +93,7 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "releases": seen.groups["release"],
         "compares": compares,
         "compare_url": _compare_url(request, compares),
+        "slow_url": f"{slow}&{chosen.query}",
         "narrowed": [(name, value) for name, values in narrowed.items() for value in values],
         **sending_context(project),
     }

@@ -17,7 +17,7 @@ from heliograph.query.filters import SpanFilter, TimeRange
 from heliograph.query.placement import MODEL_KINDS
 
 SHOWN = 20
-CHOICES = ("host", "service", "model", "adapter", "provider")
+CHOICES = ("host", "service", "environment", "release", "model", "adapter", "provider")
 
 
 @explained
