@@ -23,28 +23,41 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
 app = Celery("heliograph")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
-TASK_MODULES = (
-    "heliograph.accounts.tasks",
-    "heliograph.events.tasks",
-    "heliograph.evals.tasks",
-    "heliograph.datasets.tasks",
-    "heliograph.alerts.tasks",
-    "heliograph.remap.tasks",
-    "heliograph.tail.tasks",
-    "heliograph.disk.tasks",
-    "heliograph.gates.tasks",
-    "heliograph.annotation.tasks",
-    "heliograph.exports.tasks",
-    "heliograph.erasure.tasks",
-    "heliograph.holds.tasks",
-)
+# By queue, as the settings route them. Those of evaluations need the extra `evaluators`, which others' image lacks.
+TASK_MODULES = {
+    settings.CELERY_TASK_DEFAULT_QUEUE: (
+        "heliograph.accounts.tasks",
+        "heliograph.events.tasks",
+        "heliograph.evals.tasks",
+        "heliograph.alerts.tasks",
+        "heliograph.remap.tasks",
+        "heliograph.tail.tasks",
+        "heliograph.disk.tasks",
+        "heliograph.annotation.tasks",
+        "heliograph.exports.tasks",
+        "heliograph.erasure.tasks",
+        "heliograph.holds.tasks",
+        "heliograph.dashboards.tasks",
+    ),
+    settings.EVALUATIONS_QUEUE: (
+        "heliograph.evals.tasks",
+        "heliograph.datasets.tasks",
+        "heliograph.gates.tasks",
+    ),
+}
 
 
 @celeryd_init.connect
-def _load_tasks(**_: Any) -> None:
-    """Import the tasks in workers only: they bring torch, which beat and the web process have no use for."""
+def _load_tasks(options: dict[str, Any], **_: Any) -> None:
+    """Import the tasks of a worker's queues: beat and the web process have no use for them.
+
+    None of them brings torch before there is something to judge.
+    """
+    queues = options.get("queues") or list(TASK_MODULES)
+    if unknown := set(queues) - set(TASK_MODULES):
+        raise SystemExit(f"there is no queue {', '.join(sorted(unknown))}: there are {', '.join(TASK_MODULES)}")
     try:
-        for module in TASK_MODULES:
+        for module in {module for queue in queues for module in TASK_MODULES[queue]}:
             import_module(module)
     except ImportError as error:
         # Celery logs what a signal handler raises and goes on; a worker without tasks would only look alive.

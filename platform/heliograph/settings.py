@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
+from kombu import Exchange, Queue
 
 from heliograph import env
 
@@ -274,6 +275,21 @@ if CELERY_BROKER_URL == "filesystem://":
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
+# What loads models or judges for seconds at a time has a queue, so that alerts do not wait for it. A worker that is
+# told of no queue takes both.
+EVALUATIONS_QUEUE = "evaluations"
+# An exchange each: Celery would give both the default's, which hands every message to both.
+CELERY_TASK_QUEUES = [Queue(name, Exchange(name), name) for name in (CELERY_TASK_DEFAULT_QUEUE, EVALUATIONS_QUEUE)]
+CELERY_TASK_ROUTES = {
+    name: {"queue": EVALUATIONS_QUEUE}
+    for name in (
+        "heliograph.evals.tasks.score_new_spans",
+        "heliograph.evals.tasks.work_off_checks",
+        "heliograph.evals.tasks.plan_schedules",
+        "heliograph.datasets.tasks.*",
+        "heliograph.gates.tasks.*",
+    )
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -58,24 +58,23 @@ def programs() -> list[Program]:
             )
         )
     celery = [python, "-m", "celery", "-A", "heliograph"]
+    # solo: one process, no fork after torch is loaded; production starts its own workers with its own pools.
+    worker = [*celery, "worker", "--pool", "solo", "--loglevel", settings.LOG_LEVEL, "--without-mingle"]
+    worker += ["--without-gossip", "--hostname"]
     result += [
         Program("setup", [python, "-m", "heliograph.cli", "start_processes"], priority=2, autostart=True, once=True),
         Program("collector", [python, "-m", "heliograph.ingest"], priority=10, stop_seconds=30),
         Program("web", [python, "-m", "heliograph.asgi"], priority=20),
-        # solo: one process, no fork after torch is loaded; production starts its own workers with its own pools.
         Program(
             "worker",
-            [
-                *celery,
-                "worker",
-                "--pool",
-                "solo",
-                "--loglevel",
-                settings.LOG_LEVEL,
-                "--without-mingle",
-                "--without-gossip",
-            ],
+            [*worker, "worker@%h", "--queues", settings.CELERY_TASK_DEFAULT_QUEUE],
             priority=30,
+            stop_seconds=30,
+        ),
+        Program(
+            "evaluator",
+            [*worker, "evaluator@%h", "--queues", settings.EVALUATIONS_QUEUE],
+            priority=31,
             stop_seconds=30,
         ),
         Program(

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from heliograph.accounts.models import Membership, Project
 from heliograph.events.models import Event
 from heliograph.gates import tasks
-from heliograph.gates.drift import schedule
+from heliograph.gates.drift import look, schedule
 from heliograph.gates.drift.segments import split
 from heliograph.gates.models import Finding, Look, Monitor
 from heliograph.query.filters import to_ns
@@ -198,7 +198,7 @@ def test_a_look_that_failed_is_tried_again_within_the_hour(
     def broken(_: Look) -> None:
         raise RuntimeError("no model")
 
-    monkeypatch.setattr(tasks.look, "run", broken)
+    monkeypatch.setattr(look, "run", broken)
     tasks.look_for_drift()
     monitor = Monitor.objects.get(project=caller.project)
     assert "no model" in monitor.looks.get().error

@@ -44,7 +44,9 @@ def test_manifests_fit_kubernetes_own_schemas(path: Path) -> None:
 
 def test_the_kustomization_names_files_and_images_that_there_are() -> None:
     (kustomization,) = documents(DEPLOY / "kubernetes/kustomization.yaml")
-    assert {path.name for path in MANIFESTS} - {"worker-gpu.yaml", "gpu-agent.yaml"} == set(kustomization["resources"])
+    assert {path.name for path in MANIFESTS} - {"evaluator-gpu.yaml", "gpu-agent.yaml"} == set(
+        kustomization["resources"]
+    )
     assert {each["image"] for _, each in containers()} == {each["name"] for each in kustomization["images"]}
 
 

@@ -43,12 +43,12 @@ class Concern:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All that the page shows; `store` and `queue` are None where they do not answer."""
+    """All that the page shows; `store` and `queues` are None where they do not answer."""
 
     store: StoreState | None
     failure: str
     spool: SpoolState
-    queue: int | None
+    queues: dict[str, int] | None
     rules: list[tuple[EvaluationRule, Standing]]
     holds: list[Hold]
     free: int
@@ -78,17 +78,14 @@ def look() -> Health:
     usage = shutil.disk_usage(settings.DATA_DIR)
     spool = state_of(settings.SPOOL_DIR, settings.SPOOL_MAX_BYTES)
     holds = list(Hold.failing().select_related("project")[:MAX_HOLDS])
-    return Health(store, failure, spool, _queue(), rules, holds, usage.free, usage.total)
+    return Health(store, failure, spool, _queues(), rules, holds, usage.free, usage.total)
 
 
 def warnings(health: Health) -> Iterator[Concern]:
     """Yield what somebody should look at now."""
     if health.store is None:
         yield Concern("store-away", health.failure)
-    if health.queue is None:
-        yield Concern("broker-away", "The broker of tasks does not answer.")
-    elif health.queue > LONG_QUEUE:
-        yield Concern("long-queue", f"{health.queue:,} tasks wait for a worker.")
+    yield from _of_the_broker(health.queues)
     if (health.spool.oldest_s or 0) > OLD_SPOOL_SECONDS:
         yield Concern("spool", f"Telemetry waits in the spool since {health.spool.oldest_s:,.0f} s.")
     yield from _disk("the data folder", health.free, health.total)
@@ -102,6 +99,15 @@ def warnings(health: Health) -> Iterator[Concern]:
         yield Concern("hold-failing", f"Hold {hold.pk} of {hold.project.name} fails: {hold.error[:200]}")
     if health.store is not None:
         yield from _of_the_store(health.store)
+
+
+def _of_the_broker(queues: dict[str, int] | None) -> Iterator[Concern]:
+    if queues is None:
+        yield Concern("broker-away", "The broker of tasks does not answer.")
+        return
+    for queue, count in queues.items():
+        if count > LONG_QUEUE:
+            yield Concern("long-queue", f"{count:,} tasks wait for a worker of the queue {queue}.")
 
 
 def _of_the_store(store: StoreState) -> Iterator[Concern]:
@@ -120,18 +126,17 @@ def _disk(name: str, free: int, total: int) -> Iterator[Concern]:
         yield Concern("disk", f"The disk of {name} is {how}: {free / total * 100:.0f} % free.")
 
 
-def _queue() -> int | None:
-    """Return how many tasks wait; None where the broker does not answer."""
+def _queues() -> dict[str, int] | None:
+    """Return how many tasks wait in each queue; None where the broker does not answer."""
     options = getattr(settings, "CELERY_BROKER_TRANSPORT_OPTIONS", {})
     try:
         with Connection(
             settings.CELERY_BROKER_URL, connect_timeout=BROKER_SECONDS, transport_options=options
         ) as broker:
             broker.ensure_connection(max_retries=0, timeout=BROKER_SECONDS)
-            queue = settings.CELERY_TASK_DEFAULT_QUEUE
             # Kombu types it by less than what every transport's channel has.
             channel: Any = broker.default_channel
-            declared = channel.queue_declare(queue, passive=False, durable=True)
-            return int(declared.message_count)
+            names = [queue.name for queue in settings.CELERY_TASK_QUEUES]
+            return {name: int(channel.queue_declare(name, durable=True).message_count) for name in names}
     except (OperationalError, OSError):
         return None

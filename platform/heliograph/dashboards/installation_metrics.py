@@ -63,8 +63,8 @@ def found() -> Iterator[Metric]:
     finally:
         close_old_connections()
     yield from gauge("metadata_up", "Whether the metadata database answers.", 1)
-    yield from gauge("broker_up", "Whether the broker of tasks answers.", int(health.queue is not None))
-    yield from gauge("tasks_waiting", "Tasks that wait in the broker for a worker.", health.queue)
+    yield from gauge("broker_up", "Whether the broker of tasks answers.", int(health.queues is not None))
+    yield from _tasks(health.queues or {})
     yield from gauge("data_disk_free_bytes", "Bytes free on the disk of the data folder.", health.free)
     yield from gauge("data_disk_bytes", "Bytes of the disk of the data folder.", health.total)
     yield from waiting
@@ -73,6 +73,14 @@ def found() -> Iterator[Metric]:
     if health.store is not None:
         yield from _evaluators(health)
         yield from _store(health.store)
+
+
+def _tasks(queues: dict[str, int]) -> Iterator[Metric]:
+    said = "Tasks that wait in the broker for a worker, by queue."
+    family = GaugeMetricFamily("heliograph_tasks_waiting", said, labels=["queue"])
+    for queue, count in queues.items():
+        family.add_metric([queue], count)
+    yield family
 
 
 def _evaluators(health: Health) -> Iterator[Metric]:

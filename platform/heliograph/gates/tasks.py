@@ -1,6 +1,7 @@
 """What Celery runs for gates and monitors. What is to be done stands in the database."""
 
 import logging
+import pkgutil
 import time
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from heliograph.clickhouse.errors import StoreError
 from heliograph.evals.models import Run
 from heliograph.events.outbox import record
 from heliograph.gates import live, paired, watch
-from heliograph.gates.drift import look, schedule
+from heliograph.gates.drift import schedule
 from heliograph.gates.metrics import InvalidMetricError
 from heliograph.gates.models import Gate, GateRun, Job, Look, Watch
 from heliograph.gates.models.jobs import LostLeaseError
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # One worker also judges new answers: after so long, what waits goes behind what came meanwhile.
 SLICE_SECONDS = 30.0
+# Named, not imported: it brings torch, which a worker without a monitor has no use for.
+_LOOK = "heliograph.gates.drift.look:run"
 
 
 @shared_task
@@ -74,7 +77,7 @@ def do(job: GateRun | Look) -> None:
         if isinstance(job, GateRun):
             _gate(job)
         else:
-            look.run(job)
+            pkgutil.resolve_name(_LOOK)(job)
     except LostLeaseError:
         logger.warning("%s went to another worker", job)
     except StoreError as error:

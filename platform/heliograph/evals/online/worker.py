@@ -12,8 +12,9 @@ from heliograph.evals.online.passes import RulePass, Tally
 
 logger = logging.getLogger(__name__)
 
-# What a rule may do before it is another's turn, and what all of them may do before other jobs have the worker: where
-# there is one, alerts and shares of GPUs wait for it, and are asked for each half minute.
+# What a rule may do before it is another's turn, and what all of them may do before other evaluations have the worker:
+# experiments, gates, looks for drift, and checks for which somebody waits. A turn begins with one question a rule, so
+# that longer ones would save next to nothing.
 TURN_SECONDS = 10.0
 ALL_SECONDS = 20.0
 
