@@ -4,8 +4,11 @@ import os
 import re
 from pathlib import Path
 
+import pytest
 from django.test import Client
 from django.urls import reverse
+from kombu import Connection, Exchange, Producer, Queue
+from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
 from heliograph.accounts.models import Membership, Project, User
@@ -13,6 +16,7 @@ from heliograph.dashboards import installation
 from heliograph.holds.models import MAX_TRIES, Hold
 from heliograph.ingest.spool import SUFFIX
 from heliograph.query.installation import store_state
+from tests.ingest.stack import eventually
 from tests.query.rows import new_trace_id, span, store_spans
 
 
@@ -52,6 +56,34 @@ def test_only_administrators_see_it_and_it_says_what_is_wrong(
     answer = admin.get("/health")
     assert answer.status_code == 200
     assert "store-away" in answer.content.decode()
+
+
+@pytest.mark.services
+@pytest.mark.django_db
+def test_tasks_that_wait_in_rabbitmq_are_counted_by_queue(settings: Settings) -> None:
+    address = "amqp://guest:guest@127.0.0.1:5672//"
+    names = [f"heliograph-{os.urandom(4).hex()}" for _ in range(2)]
+    settings.CELERY_BROKER_URL = address
+    settings.CELERY_TASK_QUEUES = [Queue(name, Exchange(name), name) for name in names]
+    settings.CLICKHOUSE_URL = "clickhouse://heliograph:x@127.0.0.1:1/heliograph"
+    try:
+        opened = Connection(address, connect_timeout=60)
+        opened.ensure_connection(max_retries=0, timeout=60)
+    except OperationalError as error:
+        if os.environ.get("REQUIRE_SERVICES"):
+            raise
+        pytest.skip(f"needs RabbitMQ at its standard port: {error}")
+    with opened, opened.channel() as channel:
+        # As a worker declares it, and as a web process sends to it.
+        queue = Queue(names[0], Exchange(names[0]), names[0]).bind(channel)
+        queue.declare()
+        try:
+            Producer(channel).publish({}, exchange=queue.exchange, routing_key=names[0])
+            eventually(lambda: installation.look().queues == {names[0]: 1, names[1]: 0})
+        finally:
+            for name in names:
+                channel.queue_delete(name)
+            channel.exchange_delete(names[0])
 
 
 def test_a_hold_that_fails_is_told_of_without_saying_whose_it_is(store: str, project: Project) -> None:

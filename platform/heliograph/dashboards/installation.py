@@ -137,6 +137,8 @@ def _queues() -> dict[str, int] | None:
             # Kombu types it by less than what every transport's channel has.
             channel: Any = broker.default_channel
             names = [queue.name for queue in settings.CELERY_TASK_QUEUES]
-            return {name: int(channel.queue_declare(name, durable=True).message_count) for name in names}
+            # As workers declare them: RabbitMQ refuses one queue of two kinds.
+            declared = (channel.queue_declare(name, durable=True, auto_delete=False) for name in names)
+            return {name: int(each.message_count) for name, each in zip(names, declared, strict=True)}
     except (OperationalError, OSError):
         return None
