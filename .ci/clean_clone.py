@@ -16,8 +16,8 @@ import urllib.request
 from pathlib import Path
 
 INSTALL_SECONDS = 1500  # pip fetches about 2 GB on a machine without its cache
-RESTART_SECONDS = 60
-STOP_SECONDS = 90
+RESTART_SECONDS = 300  # seconds where nothing else runs; a bound of a hang only
+STOP_SECONDS = 180
 ROOT = Path(__file__).resolve().parent.parent
 
 
