@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import secrets
 import shutil
 import signal
@@ -10,15 +11,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import psycopg
 import pytest
-from pytest_django import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker, Settings
 
+from heliograph.backup import make, put_back
+from heliograph.backup.errors import BackupError
 from tests.backup.installation import Installation
-from tests.conftest import POSTGRES
+from tests.conftest import POSTGRES, START_SECONDS
 from tests.ingest.stack import eventually
 
+FOLDER = "heliograph.blobs.folder.DurableFolder"
 # Many commands, each of which starts Django and a store of its own.
 pytestmark = [pytest.mark.timeout(1_800), pytest.mark.django_db]
 
@@ -70,12 +76,12 @@ def test_a_backup_is_restored_on_another_machine_and_nothing_differs(filled: Ins
         [sys.executable, "-m", "heliograph.cli", "restore", "first", "--replace"], env=target.environment
     )
     mark = target.folder / "restoring"
-    eventually(lambda: mark.exists() or process.poll() is not None, 120)
+    eventually(lambda: mark.exists() or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert mark.exists()
     assert "heliograph restore first" in target.run("up", code=1)
-    eventually(lambda: not _is_locked(target), 60)
+    eventually(lambda: not _is_locked(target))
     target.run("restore", "first")
     assert target.content() == before
 
@@ -130,11 +136,66 @@ def test_what_an_interrupted_backup_left_is_removed_by_the_next(filled: Installa
     shutil.rmtree(filled.backups / "second")
 
 
+@pytest.mark.usefixtures("store")
+def test_a_backup_for_which_there_is_no_room_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    settings.BACKUP_DIR = tmp_path
+    free = make.ROOM_LEFT + 10 * 2**20
+    monkeypatch.setattr(make.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(make.metadata, "size", lambda: 11 * 2**20)
+    with pytest.raises(BackupError, match=r"has 266 MiB free.*HELIOGRAPH_BACKUP_DIR.*Nothing was written"):
+        make.make("full", print)
+    assert not (tmp_path / "full").exists()
+    # What the store has counts, and so do blobs that would not be links.
+    monkeypatch.setattr(make.metadata, "size", lambda: 10 * 2**20)
+    with pytest.raises(BackupError, match="MiB free"):
+        make.make("full", print)
+    monkeypatch.setattr(make.store, "size", lambda: 0)
+    make._refuse_without_room(tmp_path)
+    monkeypatch.setattr(make.blobs, "size_of_copies", lambda _: 1)
+    with pytest.raises(BackupError, match="MiB free"):
+        make.make("full", print)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_restore_for_which_there_is_no_room_removes_nothing(
+    filled: Installation, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    settings.BACKUP_DIR, settings.DATA_DIR = filled.backups, tmp_path
+    settings.STORAGES = settings.STORAGES | {"blobs": {"BACKEND": FOLDER, "OPTIONS": {"location": tmp_path / "blobs"}}}
+    took = Mock()
+    monkeypatch.setattr(put_back, "_replace_all", took)
+    free = SimpleNamespace(free=make.ROOM_LEFT)
+    monkeypatch.setattr(put_back.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(put_back.store, "size", lambda: 0)
+    monkeypatch.setattr(put_back, "is_up", lambda: False)
+    with pytest.raises(BackupError, match=r"first takes \d+ MiB.*Nothing was touched"):
+        put_back.put_back("first", print, replace=True)
+    assert not put_back.interrupted_mark().exists()
+    # What it frees is room too.
+    monkeypatch.setattr(put_back.store, "size", lambda: 10**9)
+    put_back.put_back("first", print, replace=True)
+    assert took.called
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the files of a process that runs")
+def test_a_backup_whose_writes_are_refused_says_so_and_leaves_nothing_on_the_disk(filled: Installation) -> None:
+    process = filled.store()
+    # As a full disk, but exactly and every time.
+    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (1_024, 1_024))
+    said = filled.run("backup", "third", code=1)
+    assert "a disk that became full is the usual cause" in said
+    assert not (filled.backups / "third").exists()
+    assert process.process.wait(START_SECONDS) == -signal.SIGKILL
+    assert filled.content()["spans"][0][0] == 200
+
+
 @pytest.fixture
 def two_databases() -> Iterator[list[str]]:
     """The addresses of two fresh PostgreSQL databases; skipped where there is no server, but never in CI."""
     try:
-        connection = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
+        connection = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=30)
     except psycopg.OperationalError as error:
         if os.environ.get("REQUIRE_SERVICES"):
             raise

@@ -32,6 +32,20 @@ def dump(target: Path) -> int:
     return count
 
 
+def size_of_copies(target: Path) -> int:
+    """Return how many bytes `dump` takes in a folder: none on the disk that the blobs are on, where they are linked."""
+    root = _root()
+    if not root.exists() or root.stat().st_dev == target.stat().st_dev:
+        return 0
+    return sum(path.stat().st_size for path in _blobs(root))
+
+
+def size_to_load(source: Path) -> int:
+    """Return how many bytes `load` will add: those of the blobs of a copy that are not there."""
+    root = _root()
+    return sum(path.stat().st_size for path in _blobs(source) if not (root / path.relative_to(source)).exists())
+
+
 def load(source: Path) -> int:
     """Add every blob of a copy to the folder; return how many. Those that are there already have the same content."""
     count = 0

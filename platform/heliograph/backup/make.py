@@ -17,9 +17,12 @@ import heliograph
 from heliograph.backup import blobs, local_store, metadata, store
 from heliograph.backup.errors import BackupError
 from heliograph.backup.manifest import FORMAT, MANIFEST, UNFINISHED, Manifest, write_sums
+from heliograph.clickhouse.errors import StoreError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _LOCK = ".lock"
+# As much as the embedded store leaves free for writes that are under way (embedded/engine.py).
+ROOM_LEFT = 256 * 2**20
 
 
 def make(name: str, say: Callable[[str], None]) -> Path:
@@ -38,15 +41,51 @@ def make(name: str, say: Callable[[str], None]) -> Path:
             shutil.rmtree(left.parent)
         if (root / name).exists():
             raise BackupError(f"There is a backup {name!r} already; give another name.")
+        _refuse_without_room(root)
         folder = root / name
         folder.mkdir(mode=0o700)
         (folder / UNFINISHED).touch()
-        _fill(folder, name, say).write(folder)
-        size = write_sums(folder)
-        _sync_folders(folder)
+        try:
+            _fill(folder, name, say).write(folder)
+            size = write_sums(folder)
+            _sync_folders(folder)
+        except (BackupError, StoreError, OSError):
+            # On a disk that is full by it, nothing would be stored until somebody makes another one.
+            _discard(folder)
+            raise
         (folder / UNFINISHED).unlink()
     say(f"{folder}: {size / 2**20:.1f} MiB")
     return folder
+
+
+def _refuse_without_room(root: Path) -> None:
+    """Raise BackupError where the copy would fill the disk: an embedded store ends with the first refused write.
+
+    What others write meanwhile is not known, so some room has to be left. Where blobs are on one disk with the copies,
+    these are links; a store on another machine, and a bucket, are not looked at.
+    """
+    needed = metadata.size()
+    if settings.EMBEDDED_STORE:
+        needed += store.size()
+    if not blobs.elsewhere():
+        needed += blobs.size_of_copies(root)
+    free = shutil.disk_usage(root).free
+    if free < needed + ROOM_LEFT:
+        raise BackupError(
+            f"A backup takes up to {needed / 2**20:,.0f} MiB, and {root} has {free / 2**20:,.0f} MiB free, of which "
+            f"{ROOM_LEFT / 2**20:,.0f} MiB stay so. Remove old backups, or name a folder of a larger disk by "
+            "HELIOGRAPH_BACKUP_DIR. Nothing was written."
+        )
+
+
+def _discard(folder: Path) -> None:
+    """Remove what was written, the mark last: where this is interrupted too, the next backup does it."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != UNFINISHED:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(folder: Path, name: str, say: Callable[[str], None]) -> Manifest:

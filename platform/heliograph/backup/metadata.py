@@ -34,6 +34,15 @@ def dump(path: Path) -> None:
     _postgresql("pg_dump", "--format=custom", "--no-owner", "--no-acl", f"--file={path}")
 
 
+def size() -> int:
+    """Return how many bytes the database has on the disk; a dump of PostgreSQL's is smaller."""
+    if connection.vendor == "sqlite":
+        return Path(settings.DATABASES["default"]["NAME"]).stat().st_size
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        return int(cursor.fetchone()[0])
+
+
 def load(path: Path) -> None:
     """Replace the database by a copy. Raises BackupError."""
     connection.close()

@@ -1,5 +1,6 @@
 """Put a copy back: checked before anything is touched, and begun anew where it was interrupted."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from heliograph.backup import blobs, local_store, metadata, store
 from heliograph.backup.errors import BackupError
-from heliograph.backup.make import alone, secrets_fingerprint
+from heliograph.backup.make import ROOM_LEFT, alone, secrets_fingerprint
 from heliograph.backup.manifest import Manifest, check_sums
 from heliograph.clickhouse import migrate
 from heliograph.running import is_up
@@ -32,6 +33,7 @@ def put_back(name: str, say: Callable[[str], None], *, replace: bool) -> Manifes
         say(f"checking {check_sums(folder)} files")
         with local_store.answering():
             _refuse_to_overwrite(name, replace=replace)
+            _refuse_without_room(folder, manifest)
             mark = interrupted_mark()
             mark.write_text(name, encoding="utf-8")
             _replace_all(folder, manifest, say)
@@ -61,6 +63,23 @@ def _replace_all(folder: Path, manifest: Manifest, say: Callable[[str], None]) -
     call_command("migrate", interactive=False, verbosity=0)
     for migration in migrate.migrate(accept_rewrites=True):
         say(f"applied {migration.name}")
+
+
+def _refuse_without_room(folder: Path, manifest: Manifest) -> None:
+    """Raise BackupError where what is stored now would be removed for a copy that does not fit (docs/adr/0079)."""
+    needed, freed = (folder / manifest.metadata_file).stat().st_size, 0
+    if settings.EMBEDDED_STORE:
+        needed += sum(path.stat().st_size for path in (folder / "store").rglob("*") if path.is_file())
+        freed = store.size()
+    if not manifest.blobs_elsewhere and (folder / "blobs").exists():
+        needed += blobs.size_to_load(folder / "blobs")
+    free = shutil.disk_usage(settings.DATA_DIR).free
+    if free + freed < needed + ROOM_LEFT:
+        raise BackupError(
+            f"{manifest.name} takes {needed / 2**20:,.0f} MiB. {settings.DATA_DIR} has {free / 2**20:,.0f} MiB free, "
+            f"the restore frees {freed / 2**20:,.0f}, and {ROOM_LEFT / 2**20:,.0f} of them stay so. Make room first. "
+            "Nothing was touched."
+        )
 
 
 def interrupted_mark() -> Path:
