@@ -31,6 +31,10 @@ WHERE database = currentDatabase() AND NOT is_temporary
 ORDER BY engine != 'MaterializedView', name
 """
 SELECT_SIZE = "SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND database = currentDatabase()"
+# The embedded engine takes a refused write for done (docs/adr/0076), and may say that the copy is whole before it ends.
+SELECT_REFUSED = """
+SELECT sum(value) AS writes FROM system.events WHERE event = 'WriteBufferFromFileDescriptorWriteFailed'
+"""
 COPY = "BACKUP DATABASE {database} TO Disk('{disk}', '{path}') ASYNC"
 PUT_BACK = "RESTORE DATABASE {source} AS {database} FROM Disk('{disk}', '{path}') ASYNC"
 # An embedded store ends with a write that the disk refuses (docs/adr/0076): a copy with holes would look whole.
@@ -126,12 +130,16 @@ def rows_in(folder: Path) -> dict[str, int]:
 
 def _run(sql: str) -> None:
     """Run one BACKUP or RESTORE to its end, however long it takes."""
+    before = _refused()
     (started,) = client.execute_unscoped(sql, tag="backup.start")
     while True:
         try:
             found = client.execute_unscoped(SELECT_STATE, {"id": str(started["id"])}, tag="backup.state")
+            refused = _refused() - before
         except UnavailableError as error:
             raise BackupError(f"ClickHouse ended meanwhile. {_ENDED}") from error
+        if refused:
+            raise BackupError(f"{refused} writes were refused. {_ENDED}")
         if not found:
             raise BackupError(f"ClickHouse does not know the backup any more: it was restarted. {_ENDED}")
         (row,) = found
@@ -140,6 +148,10 @@ def _run(sql: str) -> None:
         if row["status"] not in {"CREATING_BACKUP", "RESTORING"}:
             raise BackupError(_explained(row["error"].partition(", Stack trace")[0].strip()))
         time.sleep(POLL_SECONDS)
+
+
+def _refused() -> int:
+    return int(client.execute_unscoped(SELECT_REFUSED, tag="backup.refused")[0]["writes"])
 
 
 def _explained(error: str) -> str:
