@@ -66,7 +66,7 @@ def eventually(question: Callable[[], Any], seconds: float = 300) -> Any:
         time.sleep(0.2)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -123,7 +123,7 @@ def make_environment(folder: Path) -> dict[str, str]:
         # Model servers of tests are on this machine.
         "HELIOGRAPH_OUTGOING_NETWORKS": "127.0.0.0/8",
         "PYTHONUNBUFFERED": "1",
-        **{name: str(port) for name, port in zip(PORTS, _free_ports(len(PORTS)), strict=True)},
+        **{name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)},
     }
 
 
