@@ -26,6 +26,8 @@ expect.set_options(timeout=ANSWER_SECONDS * 1000)
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PORTS = ("HELIOGRAPH_PORT", "HELIOGRAPH_OTLP_HTTP_PORT", "HELIOGRAPH_OTLP_GRPC_PORT", "HELIOGRAPH_STORE_PORT")
+# Nobody takes mails there but the test that is about them.
+MAIL_PORT = "HELIOGRAPH_SMTP_PORT"
 PASSWORD = "correct horse battery staple"
 
 
@@ -113,6 +115,7 @@ def stop(platform: Platform) -> int:
 
 def make_environment(folder: Path) -> dict[str, str]:
     """Return an environment of its own: free ports, a folder, quick evaluation, nothing of the caller's settings."""
+    names = (*PORTS, MAIL_PORT)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HELIOGRAPH_", "DJANGO_"))}
     for name in ("DATABASE_URL", "CELERY_BROKER_URL"):
         clean.pop(name, None)
@@ -123,7 +126,9 @@ def make_environment(folder: Path) -> dict[str, str]:
         # Model servers of tests are on this machine.
         "HELIOGRAPH_OUTGOING_NETWORKS": "127.0.0.0/8",
         "PYTHONUNBUFFERED": "1",
-        **{name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)},
+        "HELIOGRAPH_SMTP_HOST": "127.0.0.1",
+        "HELIOGRAPH_SMTP_SECURITY": "none",
+        **{name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)},
     }
 
 
