@@ -22,7 +22,6 @@ _COLUMNS = {
     "kind": "What",
     "subject": "Which",
     "traces": "Traces",
-    "absent": "Absent",
     "reason": "Reason",
     "placed_by": "By",
     "placed_at": "Placed",
