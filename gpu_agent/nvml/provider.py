@@ -61,7 +61,9 @@ class NvmlProvider:
         self._driver_version = ""
         self._cuda_version = ""
         self._event_set: Any = None
-        self._event_handles: dict[int, str] = {}  # address -> uuid, of the GPUs in the event set
+        # By address, of the GPUs in the event set, also when they are gone.
+        self._event_entities: dict[int, Entity] = {}
+        self._have_come = False  # GPUs that are not in the event set
 
     def open(self) -> None:
         library.initialise()
@@ -87,7 +89,9 @@ class NvmlProvider:
                 continue
             handles[uuid] = handle
             found[uuid] = self._device(handle, uuid, index)
+        have_come = bool(found.keys() - self._devices.keys())
         self._devices, self._handles = found, handles
+        self._have_come = self._have_come or have_come
         return list(found.values())
 
     def _device(self, handle: Any, uuid: str, index: int) -> NvmlDevice:
@@ -139,10 +143,14 @@ class NvmlProvider:
         return Event(None, m.TOPOLOGY, message, (("gpu.topology", json.dumps(told, separators=(",", ":"))),))
 
     def events(self, timeout_s: float) -> list[Event]:
-        """Wait for one event. The set is made anew when GPUs came or went, and after an error."""
-        if self._event_set is None or set(self._event_handles.values()) != set(self._handles):
+        """Wait for one event. The set is made anew when GPUs came, and after an error.
+
+        Not when one went: the XID that says why may still wait in the set, and would go with it.
+        """
+        if self._event_set is None or self._have_come:
+            self._have_come = False
             self._subscribe()
-        if not self._event_handles:
+        if not self._event_entities:
             time.sleep(timeout_s)  # no GPU tells events here
             return []
         try:
@@ -161,9 +169,11 @@ class NvmlProvider:
         return [self._event(data)]
 
     def _event(self, data: Any) -> Event:
-        uuid = self._event_handles.get(library.address(data.device), "")
-        device = self._devices.get(uuid)
-        entity = device.entity if device else None
+        # As it was when it was registered: one that fell off the bus may be listed no more when its XID is read.
+        entity = self._event_entities.get(library.address(data.device))
+        uuid = entity.uuid if entity else ""
+        if device := self._devices.get(uuid):
+            entity = device.entity
         attributes: Attributes = tuple(
             (key, value)
             for key, value in (("gpu.mig.gi", data.gpuInstanceId), ("gpu.mig.ci", data.computeInstanceId))
@@ -184,7 +194,10 @@ class NvmlProvider:
         except (Unsupported, ReadFailed) as error:
             log.warning("no events from this driver: %s", error)
             return
+        devices = self._devices
         for uuid, handle in list(self._handles.items()):
+            if uuid not in devices:
+                continue  # listed at this moment; the next look registers it
             address = library.address(handle)
             try:
                 supported = library.call("nvmlDeviceGetSupportedEventTypes", handle) & WANTED_EVENTS
@@ -192,13 +205,13 @@ class NvmlProvider:
                     library.call("nvmlDeviceRegisterEvents", handle, supported, self._event_set)
             except (DeviceLost, Unsupported, ReadFailed) as error:
                 log.info("no events from GPU %s: %s", uuid, error)
-            self._event_handles[address] = uuid
+            self._event_entities[address] = devices[uuid].entity
 
     def _unsubscribe(self) -> None:
         if self._event_set is not None:
             _optional("nvmlEventSetFree", self._event_set)
         self._event_set = None
-        self._event_handles.clear()
+        self._event_entities.clear()
 
     def close(self) -> None:
         self._unsubscribe()

@@ -210,6 +210,38 @@ def test_an_instance_that_stays_keeps_its_activity_samples(fake_nvml, scenario):
     assert found.stdout.split() == [uuid(0), "MIG-0", "MIG-1"]
 
 
+LISTED_NO_MORE = """
+import sys
+from gpu_agent.nvml import NvmlProvider
+from gpu_agent.processes import ProcessTable
+
+provider = NvmlProvider(ProcessTable())
+provider.open()
+provider.devices()
+provider.events(0.01)
+print("listens", flush=True)
+sys.stdin.readline()
+print(len(provider.devices()), flush=True)
+found = []
+for _ in range(100):
+    found += provider.events(0.1)
+    if found:
+        break
+print(*[(event.entity.uuid, dict(event.attributes)["gpu.xid"]) for event in found])
+"""
+
+
+def test_the_xid_of_a_gpu_that_is_listed_no_more_names_it(fake_nvml, scenario):
+    world = scenario(h100s(2))
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", LISTED_NO_MORE]
+    with subprocess.Popen(command, env=environment(fake_nvml, world), stdin=pipe, stdout=pipe, text=True) as program:
+        assert program.stdout.readline() == "listens\n"
+        world.change({"event.0": "0:1:8:79", "1.!*": 15})
+        said, _ = program.communicate("go\n", timeout=180)
+    assert said.splitlines() == ["1", str((uuid(1), 79))]
+
+
 def test_an_xid_is_a_log_record_and_a_counter_and_79_means_failed(fake_nvml, scenario, start, otlp):
     world = scenario(h100s(6))
     agent = start(fake_nvml, world)
