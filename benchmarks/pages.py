@@ -31,7 +31,14 @@ from django.urls import reverse
 
 # The page, its name as an address, and what the address says beside the range.
 PAGES = (
-    *(("overview", ""), ("overview", "compare=1"), ("traces", ""), ("traces", "service=checkout"), ("trace", "")),
+    *(
+        ("overview", ""),
+        ("overview", "compare=1"),
+        ("overview", "latency=map"),
+        ("traces", ""),
+        ("traces", "service=checkout"),
+        ("trace", ""),
+    ),
     *(("trace-neighbours", ""), ("trace-where", ""), ("sessions", ""), ("sessions-one", "id=session-77")),
     *(("sessions-users", ""), ("sessions-user", "id=user-77"), ("models", ""), ("models-one", "model=gpt-4o")),
     *(("models-prompts", ""), ("models-prompt", "name=prompt-7"), ("models-documents", ""), ("gpus", "")),

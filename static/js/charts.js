@@ -158,7 +158,9 @@ function laneOptions(chart, isWide) {
 }
 
 function optionsOf(figure, chart) {
-  return "lane" in figure.dataset ? laneOptions(chart, "wide" in figure.dataset) : options(chart, figure.querySelector(".canvas").clientWidth || 560);
+  if ("lane" in figure.dataset) return laneOptions(chart, "wide" in figure.dataset);
+  const width = figure.querySelector(".canvas").clientWidth || 560;
+  return chart.heat ? heatOptions(chart, options({ ...chart, series: [] }, width), width) : options(chart, width);
 }
 
 function table(chart) {
@@ -191,6 +193,7 @@ function toggleTable(figure, chart) {
     };
     line(head, "th");
     for (const [time, ...values] of rows) line([time, ...values.map((value) => write(chart.unit, value))], "td");
+    if (chart.heat) linkCells(element, chart);
     place.replaceChildren(element);
   }
   place.hidden = !place.hidden;
@@ -249,7 +252,8 @@ function drawAll(scope) {
     instance.group = "page";
     instance.setOption(optionsOf(figure, chart));
     instance.on("click", { componentType: "markLine" }, ({ data }) => data.url && location.assign(data.url));
-    if (chart.can_narrow) narrowByDragging(instance, figure.querySelector(".canvas"), chart);
+    if (chart.heat) leadFromCells(instance, figure.querySelector(".canvas"), chart);
+    else if (chart.can_narrow) narrowByDragging(instance, figure.querySelector(".canvas"), chart);
     DRAWN.set(figure, { chart, instance });
     PLACES.observe(figure.querySelector(".canvas"));
   }

@@ -213,3 +213,36 @@ def test_a_click_on_a_chart_asks_what_was_slow_of_what_the_page_is_narrowed_to(
     assert "of 1.4 live" not in listed
     # A score is not slow: its chart leads to no list of slow calls.
     assert all(not chart.slow_url for chart in page.context["charts"] if chart.id == "drift")
+
+
+def test_the_map_of_the_latency_counts_each_request_and_its_cells_lead_to_their_traces(
+    reader: Client, address: str, project: Project
+) -> None:
+    fill(project.pk)
+    # Roots of other traces' kind: what another service was sent on is no request of its own.
+    store_spans(project.pk, span(new_trace_id(), 5, parent_span_id="00000000000000aa", duration_ns=SECOND))
+    chart = next(one for one in reader.get(f"{address}&latency=map").context["charts"] if one.id == "latency")
+    assert (chart.kind, [view.is_current for view in chart.views]) == ("heat", [False, True])
+    assert chart.heat is not None
+    took = plain(project.pk, "SELECT duration_ns FROM spans WHERE {mine} AND parent_span_id = ''")
+    for series, (low, high), terms in zip(
+        chart.series, zip(chart.heat.edges, chart.heat.edges[1:], strict=False), chart.heat.terms, strict=True
+    ):
+        exact = sum(low <= row["duration_ns"] < high for row in took)
+        assert sum(series.values) == exact
+        query = {"from": HOUR.start.isoformat(), "to": HOUR.end.isoformat(), "q": f"-has:parent {' '.join(terms)}"}
+        listed = reader.get(chart.heat.url.partition("?")[0], query).context["listed"]
+        assert len(listed) == exact
+    assert chart.heat.url.endswith("?q=-has%3Aparent")
+
+
+def test_a_map_narrowed_to_a_model_leads_to_its_calls(reader: Client, address: str, project: Project) -> None:
+    fill(project.pk)
+    store_spans(project.pk, llm(new_trace_id(), 5, model="other", duration_ns=7 * SECOND))
+    chart = next(
+        one for one in reader.get(f"{address}&latency=map&model=other").context["charts"] if one.id == "latency"
+    )
+    assert [(one.name, sum(one.values)) for one in chart.series] == [("7 s – 10 s", 1)]
+    assert chart.heat is not None
+    listed = reader.get(f"{chart.heat.url}&q={chart.heat.terms[0][0]}&{IN_HOUR}").context["listed"]
+    assert len(listed) == 1

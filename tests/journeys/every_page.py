@@ -111,6 +111,7 @@ def paths(page: Page, base: str, query: str = "range=7d") -> dict[str, str]:
     queue = of("annotation", "/annotation/")
     return {
         "overview": f"{root}/?{query}",
+        "overview-map": f"{root}/?{query}&latency=map",
         "traces": f"{root}/traces?{query}",
         "traces-filtered": f"{root}/traces?q=-status:ok+latency%3E500ms&{query}&cols=time&cols=trace&cols=session",
         "traces-mistake": f"{root}/traces?q=modle:x",

@@ -246,6 +246,47 @@ def test_dragging_over_a_chart_narrows_the_time_in_the_address(page: Page, platf
     assert "from=" in page.url
 
 
+def test_cells_of_the_latency_lead_to_their_traces_by_key_by_drag_and_in_the_table(
+    page: Page, platform: Platform, judged: str
+) -> None:
+    sign_in(page)
+    page.goto("/p/default/?range=1h")
+    chart = page.locator("#chart-latency")
+    chart.get_by_role("link", name="Heat map").click()
+    page.wait_for_url("**range=1h&latency=map**")
+    shown, rows = page.url, page.locator("#trace-rows tr")
+
+    def lists_what_was_asked_for(count: int | None = None) -> None:
+        page.wait_for_url("**/traces?**latency%3E%3D**")
+        if count is None:
+            expect(rows.first).to_be_visible()
+        else:
+            expect(rows).to_have_count(count)
+        page.go_back()
+        page.wait_for_url(shown)
+
+    canvas = chart.locator(".canvas")
+    page.wait_for_function("[...DRAWN.values()].some((one) => one.chart.heat)")
+    canvas.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(chart.locator("[data-said]")).to_contain_text("request")
+    page.keyboard.press("Enter")
+    lists_what_was_asked_for()
+    # From the first minute and the lowest band to the last and the highest: every request.
+    chart.get_by_role("button", name="Table").click()
+    links = chart.locator(".chart-table a")
+    counts = [int(text) for text in links.all_inner_texts()]
+    links.first.click()
+    lists_what_was_asked_for(counts[0])
+    box = chart.locator("canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 70, box["y"] + box["height"] - 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 14, box["y"] + 34, steps=4)
+    page.mouse.up()
+    lists_what_was_asked_for(min(sum(counts), 50))
+
+
 def test_the_question_mark_lists_the_keys_and_escape_closes_them(page: Page, platform: Platform) -> None:
     sign_in(page)
     page.keyboard.press("?")

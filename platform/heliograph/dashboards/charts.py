@@ -40,6 +40,34 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Heat:
+    """What a chart of counts by time and band needs beside its series, of which each is a band, lowest first.
+
+    `edges` are the lower ends of the bands in `unit`, and the end of the last. `terms` say each band's ends in the
+    filter language, `url` is the list of traces, to which a cell adds its time and the terms of its band. `step_ms` is
+    how long a column is, `ends_ms` where the first begins and the last ends at the latest. Counts
+    of a column with more than `exact` are estimates.
+    """
+
+    unit: Unit
+    edges: Sequence[float]
+    terms: Sequence[tuple[str, str]]
+    url: str
+    step_ms: int
+    ends_ms: tuple[int, int]
+    exact: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One of the ways in which a chart can be shown."""
+
+    label: str
+    url: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A question and its answer over time.
 
@@ -49,6 +77,7 @@ class Chart:
     what happened meanwhile. `slow_url` answers a click on a moment with the slowest requests around it. `is_named`
     names a single line too, where the title does not. `by_name`: a line's colour comes from its name, so that a model
     has one on every page, whichever others stand beside it. `about` names the measures whose alerts are marks on it.
+    `heat` makes cells of it instead of lines. `views` are the links to the ways in which it can be shown.
     """
 
     id: str
@@ -56,7 +85,7 @@ class Chart:
     unit: Unit
     times_ms: Sequence[int]
     series: Sequence[Series]
-    kind: Literal["line", "bar"] = "line"
+    kind: Literal["line", "bar", "heat"] = "line"
     empty: str = "Nothing was measured in this time range."
     window_ms: tuple[float, float] | None = None
     range_ms: tuple[float, float] | None = None
@@ -67,6 +96,8 @@ class Chart:
     is_named: bool = False
     by_name: bool = False
     about: tuple[str, ...] = ()
+    heat: Heat | None = None
+    views: Sequence[View] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from heliograph.accounts.models import Project
-from heliograph.dashboards import alert_marks
+from heliograph.dashboards import alert_marks, latency_cells
 from heliograph.dashboards.access import project_page
 from heliograph.dashboards.charts import Chart, Mark, Series, Value, over_range
 from heliograph.dashboards.failures import explained
@@ -72,8 +72,9 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     own = own_costs(project.pk, rollup, points)
     marks = _model_marks(project, rollup)
     slow = f"{reverse('gpus-slow', args=[project.slug])}?{urlencode(narrowed, doseq=True)}"
+    figures = latency_cells.with_views(request, project, rollup, narrowed, _charts(points, own, before))
     charts = [
-        *over_range(_charts(points, own, before), chosen.range, marks, slow),
+        *over_range(figures, chosen.range, marks, slow),
         *over_range([*_score_charts(project, given), _drift_chart(project, points)], chosen.range, marks),
     ]
     context = {

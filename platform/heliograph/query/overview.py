@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 from heliograph.clickhouse import client
 from heliograph.query.filters import InvalidFilterError, RollupFilter, TimeRange, put
 from heliograph.query.paging import check_limit
-from heliograph.query.rollup import summed, whole_seconds
+from heliograph.query.rollup import in_steps, summed
 
 Dimension = Literal["service", "environment", "release", "provider", "model", "adapter", "kind", "operation"]
 _CALL_DIMENSIONS = frozenset({"provider", "model", "adapter", "kind", "operation"})
@@ -148,14 +148,6 @@ GROUP BY start_s
 ORDER BY start_s
 """
 
-SERIES_OF_MINUTES = """
-SELECT intDiv(toUnixTimestamp(r.minute), %(step_s)s) * %(step_s)s AS start_s, {measures}
-FROM span_rollups_1m AS r
-WHERE r.project_id = %(project_id)s AND {where}
-GROUP BY start_s
-ORDER BY start_s
-"""
-
 BREAKDOWN = """
 SELECT r.{dimension} AS value, {measures}
 FROM ({summed}) AS r
@@ -194,14 +186,9 @@ def series(project_id: int, chosen: RollupFilter, *, buckets: int = 120) -> list
     """Return the measures in time order, a point for every bucket: empty ones have counts of 0 and no latency."""
     span = chosen.range.whole_minutes()
     step = step_for(span, buckets)
-    by = ("is_root", "kind")
-    if step % whole_seconds(chosen, by):
-        where, parameters = chosen.where()
-        sql = put(SERIES_OF_MINUTES, measures=measures_sql(chosen.picks_calls), where=where)
-    else:
-        summed_rows, parameters = summed(chosen, by, step_s=step)
-        sql = put(SERIES, measures=measures_sql(chosen.picks_calls), summed=summed_rows)
-    rows = client.query(project_id, sql, parameters | {"step_s": step}, tag="overview.series")
+    stepped, parameters = in_steps(chosen, ("is_root", "kind"), step)
+    sql = put(SERIES, measures=measures_sql(chosen.picks_calls), summed=stepped)
+    rows = client.query(project_id, sql, parameters, tag="overview.series")
     found = {row.pop("start_s"): read_measures(row) for row in rows}
     first = span.start_ns // 10**9 // step * step
     return [Point(at, step, found.get(at, _EMPTY)) for at in range(first, span.end_ns // 10**9, step)]

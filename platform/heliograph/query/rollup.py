@@ -2,7 +2,8 @@
 
 - `summed(filter, by, *, sums=SUMS, digests=DIGESTS, step_s=None) -> Clause`: rows named as the rollup's own, for
   FROM (...) AS r; with `step_s` each has the `start_s` of its step, in epoch seconds
-- `whole_seconds(filter, by) -> int`: what a step is a multiple of
+- `in_steps(filter, by, step_s, ...) -> Clause`: the same for a step of any whole minutes
+- `whole_seconds(filter, by) -> int`: what a step of `summed` is a multiple of
 
 Whole hours, or quarters of one where nothing but the kind tells rows apart, are read from the rollup's projections
 (schema 0062, 0065), the minutes before and after them from itself.
@@ -34,6 +35,11 @@ _IN_WHOLES = "{start} >= toDateTime(%(wholes_start_s)s, 'UTC') AND {start} < toD
 _IN_MINUTES = """(r.minute >= toDateTime(%(start_s)s, 'UTC') AND r.minute < toDateTime(%(wholes_start_s)s, 'UTC')
         OR r.minute >= toDateTime(%(wholes_end_s)s, 'UTC') AND r.minute < toDateTime(%(end_s)s, 'UTC'))"""
 _STEP = "intDiv(toUnixTimestamp({start}), %(step_s)s) * %(step_s)s"
+# Where a step is shorter than what the projections have.
+_MINUTES = """
+    SELECT {columns}
+    FROM span_rollups_1m AS r
+    WHERE r.project_id = %(project_id)s AND {where}"""
 
 
 def summed(
@@ -80,6 +86,23 @@ def summed(
         for within, start in parts
     )
     return "\n    UNION ALL".join(rows), parameters | given
+
+
+def in_steps(
+    chosen: RollupFilter,
+    by: Sequence[str],
+    step_s: int,
+    *,
+    sums: Sequence[str] = SUMS,
+    digests: Sequence[str] = DIGESTS,
+) -> Clause:
+    """Return rows with the `start_s` of their step, of which there may be many of the same values."""
+    if step_s % whole_seconds(chosen, by) == 0:
+        return summed(chosen, by, sums=sums, digests=digests, step_s=step_s)
+    where, parameters = chosen.where()
+    columns = [f"r.{name} AS {name}" for name in (*by, *sums, *digests)]
+    columns.append(put(f"{_STEP} AS start_s", start="r.minute"))
+    return put(_MINUTES, columns=", ".join(columns), where=where), parameters | {"step_s": step_s}
 
 
 def whole_seconds(chosen: RollupFilter, by: Sequence[str]) -> int:
