@@ -1,6 +1,7 @@
 """The metadata database of an older version, filled: run in a process with the installation's settings.
 
 `python -m tests.upgrade.metadata fill released.json` makes it with two rows in every table of ours;
+`python -m tests.upgrade.metadata unsquashed` takes it on by each migration that a squashed one replaces;
 `python -m tests.upgrade.metadata rows` prints every table's rows, a JSON object a line.
 """
 
@@ -16,6 +17,7 @@ from django.apps import apps as installed
 from django.apps.registry import Apps
 from django.db import connection, models
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 
 ROWS = 2
 WHEN = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -24,6 +26,8 @@ WHEN = datetime(2026, 1, 5, 12, tzinfo=UTC)
 def fill(metadata: dict[str, str]) -> None:
     """Migrate to a state and store rows in it."""
     executor = MigrationExecutor(connection)
+    if metadata.items() - executor.loader.graph.nodes.keys():
+        executor.loader = unreplaced()
     # Apps of other makers as they are today: which of their versions a release had is not ours to say.
     ours = {config.label for config in installed.get_app_configs() if config.name.startswith("heliograph")}
     targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] not in ours] + list(metadata.items())
@@ -33,6 +37,28 @@ def fill(metadata: dict[str, str]) -> None:
         for number in range(ROWS):
             given = {field.attname: value(field, number, stored) for field in model._meta.fields if wanted(field)}
             stored.setdefault(model._meta.label, []).append(model._base_manager.create(**given).pk)
+
+
+def unreplaced() -> MigrationLoader:
+    """Return the migrations as they were before any of them were squashed, and the squashed ones beside."""
+    return MigrationLoader(connection, replace_migrations=False)
+
+
+def unsquashed() -> None:
+    """Migrate as a version did that had no squashed migrations, and leave what it left."""
+    executor = MigrationExecutor(connection)
+    executor.loader = unreplaced()
+    executor.migrate(last_before_squashing(executor.loader))
+    for app, name in executor.loader.replacements:
+        executor.recorder.record_unapplied(app, name)
+
+
+def last_before_squashing(loader: MigrationLoader) -> list[tuple[str, str]]:
+    """Return the last of each app that needs no squashed one."""
+    graph, squashed = loader.graph, loader.replacements.keys()
+    former = [node for node in graph.nodes if not squashed & set(graph.forwards_plan(node))]
+    followed = {parent.key for node in former for parent in graph.node_map[node].parents if parent.key[0] == node[0]}
+    return sorted(set(former) - followed)
 
 
 def ordered(apps: Apps, ours: set[str]) -> list[type[models.Model]]:
@@ -99,5 +125,7 @@ if __name__ == "__main__":
     django.setup()
     if sys.argv[1] == "fill":
         fill(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))["metadata"])
+    elif sys.argv[1] == "unsquashed":
+        unsquashed()
     else:
         sys.stdout.write("\n".join(rows()))
