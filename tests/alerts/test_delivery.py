@@ -295,8 +295,6 @@ def test_two_workers_send_a_message_once(hook: Channel, receiver: Receiver, cloc
 
 WORLD = """
 import django; django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from django.utils import timezone
 from heliograph.accounts.models import Organization, Project
 from heliograph.accounts.secrets import encrypt
@@ -319,7 +317,7 @@ for ahead in (0, 61, 200):
 """
 
 
-def test_a_worker_that_is_killed_in_the_middle_sends_again_with_the_same_id(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_in_the_middle_sends_again_with_the_same_id(data_folder: Path) -> None:
     arrived, is_killed = threading.Event(), threading.Event()
 
     def answer(handler: Handler) -> None:
@@ -332,7 +330,7 @@ def test_a_worker_that_is_killed_in_the_middle_sends_again_with_the_same_id(tmp_
     environment |= {
         "PYTHONPATH": f"{ROOT / 'platform'}:{ROOT}",
         "DJANGO_SETTINGS_MODULE": "heliograph.settings",
-        "HELIOGRAPH_DATA_DIR": str(tmp_path),
+        "HELIOGRAPH_DATA_DIR": str(data_folder),
         "HELIOGRAPH_OUTGOING_NETWORKS": "127.0.0.0/8",
         "HELIOGRAPH_SECRET_KEY": "of this test, and of forty characters...",
     }

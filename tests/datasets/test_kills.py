@@ -17,8 +17,6 @@ ROWS, KILLS = 90, 3
 SETUP = """
 import sys, django
 django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from heliograph.accounts.models import Organization, Project
 from heliograph.datasets import experiments, versions
 from heliograph.datasets.content import RowContent
@@ -54,11 +52,11 @@ def counted(database: Path, sql: str) -> int:
         return int(connection.execute(sql).fetchone()[0])
 
 
-def test_killed_workers_leave_each_row_answered_once(store: str, tmp_path: Path) -> None:
+def test_killed_workers_leave_each_row_answered_once(store: str, data_folder: Path) -> None:
     chance = random.Random(5)
-    environment = os.environ | {"HELIOGRAPH_DATA_DIR": str(tmp_path), "HELIOGRAPH_OUTGOING_NETWORKS": "127.0.0.0/8"}
+    environment = os.environ | {"HELIOGRAPH_DATA_DIR": str(data_folder), "HELIOGRAPH_OUTGOING_NETWORKS": "127.0.0.0/8"}
     environment |= {"DJANGO_SETTINGS_MODULE": "heliograph.settings", "PYTHONPATH": os.pathsep.join(sys.path)}
-    database = tmp_path / "heliograph.sqlite3"
+    database = data_folder / "heliograph.sqlite3"
 
     def slow(handler: Handler) -> None:
         time.sleep(0.02)

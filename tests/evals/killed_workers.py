@@ -2,6 +2,8 @@
 
     python killed_workers.py SPANS KILLS SEED
 
+Its data folder has a migrated database.
+
 Each worker is a process that runs the worker's own code with connections of its own, and ends by SIGKILL. They are
 forked from this one, which has imported what takes seconds to import and has connected to nothing.
 """
@@ -61,14 +63,11 @@ def in_child(work: object) -> int:
 
 
 def prepare(spans: int) -> None:
-    from django.core.management import call_command
-
     from heliograph.accounts.models import Organization, Project
     from heliograph.clickhouse import client
     from heliograph.evals.models import EvaluationRule
     from tests.query.rows import llm, new_trace_id, store_spans
 
-    call_command("migrate", verbosity=0)
     project = Project.objects.create(
         id=int(os.environ["PROJECT_ID"]), organization=Organization.objects.create(name="o"), name="p", slug="p"
     )

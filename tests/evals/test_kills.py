@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_killing_the_worker_at_20_random_moments_leaves_each_of_5000_spans_scored_exactly_once(
-    store: str, project_id: int, tmp_path: Path
+    store: str, project_id: int, data_folder: Path
 ) -> None:
     environment = os.environ | {
-        "HELIOGRAPH_DATA_DIR": str(tmp_path),
+        "HELIOGRAPH_DATA_DIR": str(data_folder),
         "DJANGO_SETTINGS_MODULE": "heliograph.settings",
         "PROJECT_ID": str(project_id),
         "PYTHONPATH": f"{ROOT}/platform:{ROOT}",
