@@ -282,9 +282,13 @@ def compare(request: HttpRequest, project: Project) -> HttpResponse:
     rows, total = results.compared(runs, score, order=order, offset=(number - 1) * PER_PAGE, limit=PER_PAGE)
     found = comparisons.wanted(runs, score) if score and len(runs) > 1 else []
     shown = [
-        (row, _cells(first), [(value, each, text_of(each.output)[:_CELL] if each else "") for value, each in pairs])
+        (
+            row,
+            _cells(first),
+            [(run.name, value, each, text_of(each.output)[:_CELL] if each else "") for run, value, each in answers],
+        )
         for row in rows
-        if (pairs := list(zip(row.values, row.results, strict=True)))
+        if (answers := list(zip(runs, row.values, row.results, strict=True)))
         and (first := next((each for each in row.results if each), None))
     ]
     context = {
