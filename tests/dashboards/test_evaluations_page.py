@@ -1,5 +1,7 @@
 """Checks asked for in the browser, and what the page shows of them."""
 
+import html
+import re
 from typing import Any
 
 import pytest
@@ -66,6 +68,26 @@ def test_the_figures_are_those_of_the_scores(reader: Client, project: Project) -
     assert total.share_below == pytest.approx(exact["low"] / exact["n"])
     assert [judged.score.value for judged in context["worst"]] == [number / 20 for number in range(10)]
     assert [group.value for group in context["releases"]] == ["1"]
+
+
+def test_a_release_and_a_model_of_the_scores_lead_to_their_traces_and_to_the_model(
+    reader: Client, project: Project
+) -> None:
+    rows = [llm(new_trace_id(), at, release=str(at % 3), model="gpt-4o") for at in range(9)]
+    store_spans(project.pk, *rows, llm(new_trace_id(), 9, release="1", model="gpt-4o"))
+    judged = {"name": "groundedness", "source": "evaluator", "value": 0.5}
+    given = [
+        Score(score_id=str(number), time_ns=at(1), trace_id=row["trace_id"], span_id=row["span_id"], **judged)
+        for number, row in enumerate(rows)
+    ]
+    write_scores(project.pk, given, 90)
+    page = show(reader, project).content.decode()
+    [of_release] = re.findall(r'href="([^"]*/traces\?release=1&[^"]*)"', page)
+    listed = reader.get(html.unescape(of_release)).context["listed"]
+    # The tenth has no score.
+    assert {row.trace.trace_id for row in listed} == {row["trace_id"] for row in rows if row["release"] == "1"}
+    [of_model] = re.findall(r'href="([^"]*/models/one\?model=gpt-4o&[^"]*)"', page)
+    assert reader.get(html.unescape(of_model)).context["model"] == "gpt-4o"
 
 
 def test_another_score_has_its_spread_its_order_and_what_people_say_of_it(reader: Client, project: Project) -> None:

@@ -18,9 +18,9 @@ from heliograph.dashboards.timerange import ChosenRange, chosen_range
 from heliograph.evals.models import Run
 from heliograph.evals.queue import wake_worker
 from heliograph.gates.models import Finding
-from heliograph.query import reliability, scores
+from heliograph.query import language, reliability, scores
 from heliograph.query.facets import facets
-from heliograph.query.filters import InvalidFilterError, RollupFilter
+from heliograph.query.filters import InvalidFilterError, RollupFilter, ScoreBound, SpanFilter
 from heliograph.query.scores import ScoreFilter, ScoreName
 
 RUNS_SHOWN = 30
@@ -113,6 +113,7 @@ def _page(request: HttpRequest, project: Project, *, status: int = 200, **given_
         "charts": alert_marks.with_alerts(
             project, over_range(_charts(project, given, bound), chosen.range), chosen.range
         ),
+        "judged": language.format(SpanFilter(range=chosen.range, scores=(ScoreBound(name, exists=True),))),
         "releases": scores.by_group(project.pk, given, "release", bound=bound),
         "models": scores.by_group(project.pk, given, "model", bound=bound),
         "worst": scores.worst(project.pk, given, limit=WORST_SHOWN, lowest=not highest_first),
