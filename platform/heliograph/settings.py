@@ -322,6 +322,12 @@ CELERY_BEAT_SCHEDULE = {
     "disk": {"task": "heliograph.disk.tasks.guard_disk", "schedule": 60.0, "options": {"expires": 60}},
     # A week becomes old once a week; a look costs some milliseconds, and what a look found busy waits for the next.
     "cold": {"task": "heliograph.disk.tasks.move_old_weeks", "schedule": 600.0, "options": {"expires": 600}},
+    # Some dozen parts are left over in hours of busy ingest.
+    "projections": {
+        "task": "heliograph.disk.tasks.make_projections",
+        "schedule": 3_600.0,
+        "options": {"expires": 3_600},
+    },
     # A day on which blobs expire is a Monday; the task finds nothing to do on the others.
     "blobs": {
         "task": "heliograph.disk.tasks.remove_expired_blobs",

@@ -56,6 +56,18 @@ def test_a_new_file_is_applied_after_the_old_ones(empty_store, folder):
     assert len(client.execute_unscoped("DESCRIBE TABLE first")) == 2
 
 
+def test_a_statement_for_newer_engines_is_left_out_where_its_setting_is_not_known(empty_store, folder):
+    (folder / "0002_newer.sql").write_text(
+        "-- where known: setting_of_the_year_3000\nALTER TABLE first MODIFY SETTING setting_of_the_year_3000 = 1;\n\n"
+        "-- why\n-- where known: merge_max_block_size\nALTER TABLE first MODIFY SETTING merge_max_block_size = 1000;\n"
+        "ALTER TABLE first ADD COLUMN IF NOT EXISTS more UInt8;\n"
+    )
+    assert [migration.number for migration in migrate.migrate(folder)] == [1, 2]
+    [made] = client.execute_unscoped("SHOW CREATE TABLE first")
+    assert "merge_max_block_size = 1000" in made["statement"]
+    assert "more" in made["statement"]
+
+
 def test_an_applied_file_may_not_change(empty_store, folder):
     list(migrate.migrate(folder))
     path = folder / "0001_first.sql"

@@ -98,7 +98,13 @@ def test_hours_stay_true_where_minutes_are_deleted_and_parts_are_merged(traffic:
 
 
 def test_wholes_are_read_from_the_projections(traffic: int) -> None:
-    for by, step_s, start in (("service", None, "toStartOfHour"), ("kind", 1_800, "toStartOfFifteenMinutes")):
+    # As merges make them, of whatever parts the engine chooses.
+    names = ("hours", "quarters_of_kinds", "quarters_of_models", "quarters_of_services")
+    made = ", ".join(f"MATERIALIZE PROJECTION {name}" for name in names)
+    client.execute_unscoped(f"ALTER TABLE span_rollups_1m {made} SETTINGS mutations_sync = 2")
+    quarter = "toStartOfFifteenMinutes"
+    asked = (("release", None, "toStartOfHour", 1), ("kind", 1_800, quarter, 2), ("model", 900, quarter, 3))
+    for by, step_s, start, values in (*asked, ("service", None, quarter, 2)):
         rows, given = summed(RollupFilter(range=within(-180, 60)), ("is_root", by), step_s=step_s)
         # Refused where no projection answers it.
         forced = (
@@ -106,7 +112,7 @@ def test_wholes_are_read_from_the_projections(traffic: int) -> None:
             f" FROM ({rows.split('UNION ALL')[0]}) GROUP BY value SETTINGS force_optimize_projection = 1"
         )
         assert start in forced
-        assert len(client.query(traffic, forced, given, tag="test.wholes")) == 2
+        assert len(client.query(traffic, forced, given, tag="test.wholes")) == values
         with pytest.raises(StoreError):
             client.query(traffic, forced.replace(f"{start}(r.minute)", "r.minute"), given, tag="test.wholes")
 
@@ -157,6 +163,9 @@ def test_a_step_holds_whole_rows_of_the_projection() -> None:
     with pytest.raises(ValueError, match="no multiple of 900 s"):
         summed(chosen, ("kind",), step_s=600)
     with pytest.raises(ValueError, match="no multiple of 3600 s"):
-        summed(chosen, ("kind", "service"), step_s=900)
+        summed(chosen, ("kind", "release"), step_s=900)
     with pytest.raises(ValueError, match="no multiple of 3600 s"):
-        summed(RollupFilter(range=chosen.range, service=("shop",)), ("kind",), step_s=900)
+        summed(RollupFilter(range=chosen.range, environment=("staging",)), ("kind",), step_s=900)
+    # One projection has models, another one services, and none has both.
+    with pytest.raises(ValueError, match="no multiple of 3600 s"):
+        summed(RollupFilter(range=chosen.range, service=("shop",)), ("kind", "model"), step_s=900)

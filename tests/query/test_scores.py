@@ -99,6 +99,22 @@ def test_a_series_and_its_groups_add_up(project_id: int) -> None:
     ]
 
 
+def test_a_summary_says_what_each_of_its_parts_says(project_id: int) -> None:
+    fields = [{"release": release, "model": model} for release in ("1", "2", "") for model in ("a", "b")]
+    rows = [llm(new_trace_id(), number * 200, **each) for number, each in enumerate(fields * 3)]
+    store_spans(project_id, *rows)
+    given = [(number / 20, row["trace_id"], row["span_id"]) for number, row in enumerate(rows)]
+    found = [score(value=value, trace_id=trace_id, span_id=span_id) for value, trace_id, span_id in given]
+    write_scores(project_id, found, 90)
+    for chosen in (GROUNDEDNESS, ScoreFilter(range=HOUR, name="nothing of this name")):
+        seen = scores.summary(project_id, chosen, bound=0.5)
+        assert seen.total == scores.total(project_id, chosen, bound=0.5)
+        assert seen.series == scores.series(project_id, chosen, bound=0.5)
+        assert seen.releases == scores.by_group(project_id, chosen, "release", bound=0.5)
+        assert seen.models == scores.by_group(project_id, chosen, "model", bound=0.5)
+    assert len(scores.summary(project_id, GROUNDEDNESS).releases) == 3
+
+
 def test_a_distribution_counts_every_value_once(project_id: int) -> None:
     write_scores(project_id, [score(value=number / 8) for number in range(9)], 90)
     bins = scores.distribution(project_id, GROUNDEDNESS, bins=4)

@@ -7,7 +7,7 @@ processes may start at once: both run the same harmless statements, and the note
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 ENGINE = ReplacingMergeTree(applied_at)
 ORDER BY number
 """
+# Settings that a table of this engine may have.
+SELECT_KNOWN = "SELECT name FROM system.merge_tree_settings WHERE name IN %(names)s"
 SELECT_APPLIED = (
     "SELECT number, any(name) AS name, groupUniqArray(checksum) AS checksums FROM schema_migrations GROUP BY number"
 )
@@ -58,6 +60,9 @@ _DANGERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 _DANGEROUS_MARK = re.compile(r"^-- (dangerous|rewrites): *\S", re.MULTILINE)
+# Before a statement that a newer engine than the oldest we support knows, and that may be left out.
+_WHERE_KNOWN = re.compile(r"^-- where known: *(\w+)", re.MULTILINE)
+_COMMENTS = re.compile(r"\A(?:\s*--[^\n]*\n)*\s*")
 _REWRITES_MARK = re.compile(r"^-- rewrites: *(\S.*)", re.MULTILINE)
 
 
@@ -86,8 +91,18 @@ class Migration:
     @property
     def statements(self) -> list[str]:
         """The file's statements without the comments before them."""
-        parts = (re.sub(r"\A(?:\s*--[^\n]*\n)*\s*", "", part) for part in re.split(r";[ \t]*(?:\n|\Z)", self.text))
-        return [part.strip() for part in parts if part.strip()]
+        return [_COMMENTS.sub("", part).strip() for part in self._parts]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The setting of tables that a statement needs, by statement: an engine that does not know it is spared it."""
+        found = {_COMMENTS.sub("", part).strip(): _WHERE_KNOWN.search(part) for part in self._parts}
+        return {statement: match[1] for statement, match in found.items() if match}
+
+    @property
+    def _parts(self) -> list[str]:
+        parts = re.split(r";[ \t]*(?:\n|\Z)", self.text)
+        return [part for part in parts if _COMMENTS.sub("", part).strip()]
 
     @property
     def rewrites(self) -> str:
@@ -174,11 +189,22 @@ def migrate(folder: Path = SCHEMA_DIR, *, accept_rewrites: bool = False) -> Iter
     client.execute_unscoped(CREATE_MIGRATIONS, tag="migrate.create")
     for migration in new:
         yield migration
+        needed = migration.settings
+        known = _known(set(needed.values()))
         # The door renders them, as all statements.
         for statement in migration.statements:
-            client.execute_unscoped(statement, tag="migrate.apply")
+            if statement not in needed or needed[statement] in known:
+                client.execute_unscoped(statement, tag="migrate.apply")
         client.execute_unscoped(
             INSERT_APPLIED,
             {"number": migration.number, "name": migration.name, "checksum": migration.checksum},
             tag="migrate.applied",
         )
+
+
+def _known(settings: Collection[str]) -> set[str]:
+    """Return those of these settings that the engine knows."""
+    if not settings:
+        return set()
+    rows = client.execute_unscoped(SELECT_KNOWN, {"names": sorted(settings)}, tag="migrate.settings")
+    return {row["name"] for row in rows}

@@ -19,9 +19,11 @@ from heliograph.evals.models import Run
 from heliograph.evals.queue import wake_worker
 from heliograph.gates.models import Finding
 from heliograph.query import language, reliability, scores
+from heliograph.query.asking import asking
 from heliograph.query.facets import facets
 from heliograph.query.filters import InvalidFilterError, RollupFilter, ScoreBound, SpanFilter
-from heliograph.query.scores import ScoreFilter, ScoreName
+from heliograph.query.reliability import ReliabilityBin
+from heliograph.query.scores import ScoreFilter, ScoreName, ScorePoint
 
 RUNS_SHOWN = 30
 WORST_SHOWN = 10
@@ -93,14 +95,19 @@ def _queue(request: HttpRequest, project: Project, kind: Run.Kind, form: forms.F
 
 def _page(request: HttpRequest, project: Project, *, status: int = 200, **given_forms: forms.Form) -> HttpResponse:
     chosen = chosen_range(request)
-    named = scores.names(project.pk, chosen.range)
-    name = _chosen_score(request, named)
-    given = ScoreFilter(range=chosen.range, name=name, live_only=True)
-    spread = scores.distribution(project.pk, given)
-    # A share under a half says something of scores from 0 to 1 alone.
-    bound = BOUND if not spread or (spread[0].low >= 0 and spread[-1].high <= 1) else None
     highest_first = request.GET.get("worst") == "highest"
-    seen = facets(project.pk, RollupFilter(range=chosen.range), limit=50)
+    with asking() as ask:
+        values = ask(facets, project.pk, RollupFilter(range=chosen.range), limit=50)
+        named = scores.names(project.pk, chosen.range)
+        name = _chosen_score(request, named)
+        given = ScoreFilter(range=chosen.range, name=name, live_only=True)
+        worst = ask(scores.worst, project.pk, given, limit=WORST_SHOWN, lowest=not highest_first)
+        calibration = ask(reliability.reliability, project.pk, given)
+        spread = scores.distribution(project.pk, given)
+        # A share under a half says something of scores from 0 to 1 alone.
+        bound = BOUND if not spread or (spread[0].low >= 0 and spread[-1].high <= 1) else None
+        summary = scores.summary(project.pk, given, bound=bound)
+    seen, charts = values.result(), _charts(summary.series, given, bound)
     context = {
         "project": project,
         "chosen": chosen,
@@ -109,18 +116,16 @@ def _page(request: HttpRequest, project: Project, *, status: int = 200, **given_
         "score_names": [each.name for each in named if each.scored] or [name],
         "is_groundedness": name == SCORE,
         "bound": bound,
-        "total": scores.total(project.pk, given, bound=bound),
-        "charts": alert_marks.with_alerts(
-            project, over_range(_charts(project, given, bound), chosen.range), chosen.range
-        ),
+        "total": summary.total,
+        "charts": alert_marks.with_alerts(project, over_range(charts, chosen.range), chosen.range),
         "judged": language.format(SpanFilter(range=chosen.range, scores=(ScoreBound(name, exists=True),))),
-        "releases": scores.by_group(project.pk, given, "release", bound=bound),
-        "models": scores.by_group(project.pk, given, "model", bound=bound),
-        "worst": scores.worst(project.pk, given, limit=WORST_SHOWN, lowest=not highest_first),
+        "releases": summary.releases,
+        "models": summary.models,
+        "worst": worst.result(),
         "highest_first": highest_first,
         "other_order": _query(request, "worst", "" if highest_first else "highest"),
         "bars": bars(name, spread),
-        **_reliability(project, given),
+        **_reliability(calibration.result()),
         "moved": _moved(project, chosen),
         "runs": project.runs.exclude(kind=Run.Kind.GROUNDEDNESS).select_related("requested_by")[:RUNS_SHOWN],
         "services": [entry.value for entry in seen["service"]],
@@ -151,8 +156,7 @@ def _query(request: HttpRequest, name: str, value: str) -> str:
     return "?" + parameters.urlencode()
 
 
-def _reliability(project: Project, given: ScoreFilter) -> dict[str, Any]:
-    found = reliability.reliability(project.pk, given)
+def _reliability(found: list[ReliabilityBin]) -> dict[str, Any]:
     return {
         "places": places(found),
         "side": SIDE,
@@ -168,8 +172,7 @@ def _moved(project: Project, chosen: ChosenRange) -> list[Finding]:
     return list(found.select_related("monitor")[:FINDINGS_SHOWN])
 
 
-def _charts(project: Project, given: ScoreFilter, bound: float | None) -> list[Chart]:
-    points = scores.series(project.pk, given, bound=bound)
+def _charts(points: list[ScorePoint], given: ScoreFilter, bound: float | None) -> list[Chart]:
     stats = [point.stats for point in points]
     times = [point.start_s * 1000 for point in points]
     mean = Series(

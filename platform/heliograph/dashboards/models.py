@@ -19,6 +19,7 @@ from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import ChosenRange, chosen_range
 from heliograph.query import adapters, overview, residency, scores
 from heliograph.query import models as queries
+from heliograph.query.asking import asking
 from heliograph.query.filters import InvalidFilterError, RollupFilter
 from heliograph.query.models import ModelRow
 from heliograph.query.overview import Measures, Point
@@ -118,12 +119,10 @@ def compare(request: HttpRequest, project: Project) -> HttpResponse:
     if not named:
         rows = [row for row in rows if row.family == family]
     compared = rows[:MAX_COMPARED]
-    series = {
-        row.model: overview.series(
-            project.pk, RollupFilter(range=chosen.range, kind=MODEL_KINDS, model=(row.model,)), buckets=60
-        )
-        for row in compared
-    }
+    filters = {row.model: RollupFilter(range=chosen.range, kind=MODEL_KINDS, model=(row.model,)) for row in compared}
+    with asking() as ask:
+        asked = {name: ask(overview.series, project.pk, each, buckets=60) for name, each in filters.items()}
+    series = {name: points.result() for name, points in asked.items()}
     slow = f"{reverse('gpus-slow', args=[project.slug])}?{urlencode({'model': list(series)}, doseq=True)}"
     charts = over_range(_compared_charts(series), chosen.range, (), slow) if compared else []
     context = {
@@ -154,18 +153,20 @@ def show_adapter(request: HttpRequest, project: Project) -> HttpResponse:
 
 def _one(request: HttpRequest, project: Project, model: str, adapter: str | None) -> HttpResponse:
     chosen = chosen_range(request)
-    names, score = _score(request, project, chosen)
-    rows = queries.by_model(
-        project.pk, chosen.range, score=score, prices=gpu_prices(project.pk), models=[model] if model else []
-    )
-    row = rows[0] if model and rows else None
     narrowed = RollupFilter(
         range=chosen.range,
         kind=MODEL_KINDS,
         model=(model,) if model else (),
         adapter=(adapter,) if adapter is not None else (),
     )
-    points = overview.series(project.pk, narrowed)
+    prices, named = gpu_prices(project.pk), [model] if model else []
+    with asking() as ask:
+        series = ask(overview.series, project.pk, narrowed)
+        requested = ask(queries.requested_as, project.pk, model, chosen.range) if adapter is None else None
+        names, score = _score(request, project, chosen)
+        by_model = ask(queries.by_model, project.pk, chosen.range, score=score, prices=prices, models=named)
+    points, rows = series.result(), by_model.result()
+    row = rows[0] if model and rows else None
     if not any(point.measures.requests for point in points):
         raise Http404("no call of it in this time range")
     picked = {"model": model} if model else {}
@@ -199,7 +200,7 @@ def _one(request: HttpRequest, project: Project, model: str, adapter: str | None
             "adapters": adapters.by_adapter(project.pk, narrowed, top=ADAPTERS_SHOWN)
             if row is None or row.adapters
             else [],
-            "requested": queries.requested_as(project.pk, model, chosen.range),
+            "requested": requested.result() if requested else [],
         }
     else:
         loaded = residency.residency(project.pk, chosen.range, adapter=(adapter,))

@@ -1,6 +1,7 @@
 """The overview: how much, how fast, how dear, how good, and whether that changed."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -19,9 +20,11 @@ from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import chosen_range
 from heliograph.gates.models import Finding, Look
 from heliograph.query import ledger, model_changes, overview, scores
+from heliograph.query.asking import Ask, asking
 from heliograph.query.filters import RollupFilter, from_ns
+from heliograph.query.model_changes import ModelChange
 from heliograph.query.overview import Dimension, Measures, Point, Summary
-from heliograph.query.scores import ScoreFilter
+from heliograph.query.scores import ScoreFilter, ScorePoint
 
 # Below this probability an answer counts as badly grounded on the overview.
 SCORE_BOUND = 0.5
@@ -62,20 +65,26 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     narrowed = {name: tuple(request.GET.getlist(name)) for name in NARROWING}
     of_spans: dict[str, Any] = {name: narrowed[name] for name in ("service", "release", "model")}
     rollup = RollupFilter(range=chosen.range, **narrowed)
-    seen = overview.glance(project.pk, rollup, BROKEN_DOWN, limit=10)
-    totals = seen.summary
     given = replace(ScoreFilter(range=chosen.range, name="groundedness", live_only=True), **of_spans)
-    points = overview.series(project.pk, rollup)
     compares = request.GET.get("compare") == "1"
-    # Both have the same step, and the one before is as long: its points stand under those of now, in order.
-    before = overview.series(project.pk, rollup.previous()) if compares else []
+    with asking() as ask:
+        glance = ask(overview.glance, project.pk, rollup, BROKEN_DOWN, limit=10)
+        series = ask(overview.series, project.pk, rollup)
+        # Both have the same step, and the one before is as long: its points stand under those of now, in order.
+        series_before = ask(overview.series, project.pk, rollup.previous()) if compares else None
+        changes = ask(model_changes.changes, project.pk, rollup.range, service=rollup.service)
+        sampling = ask(ledger.sampling, project.pk, chosen.range)
+        score_charts = _score_charts(ask, project, given)
+    seen, points, decided = glance.result(), series.result(), sampling.result()
+    before = series_before.result() if series_before else []
+    totals = seen.summary
     own = own_costs(project.pk, rollup, points)
-    marks = _model_marks(project, rollup)
+    marks = _model_marks(changes.result(), rollup)
     slow = f"{reverse('gpus-slow', args=[project.slug])}?{urlencode(narrowed, doseq=True)}"
     figures = latency_cells.with_views(request, project, rollup, narrowed, _charts(points, own, before))
     charts = [
         *over_range(figures, chosen.range, marks, slow),
-        *over_range([*_score_charts(project, given), _drift_chart(project, points)], chosen.range, marks),
+        *over_range([*score_charts, _drift_chart(project, points)], chosen.range, marks),
     ]
     context = {
         "project": project,
@@ -85,7 +94,7 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
         "tiles": _tiles(totals, own),
         "unpriced": totals.current.unpriced_count,
         "sampled": _sampled(totals.current),
-        "decided": ledger.sampling(project.pk, chosen.range),
+        "decided": decided,
         "charts": alert_marks.with_alerts(project, charts, chosen.range, **narrowed),
         "services": seen.groups["service"],
         "models": seen.groups["model"],
@@ -244,15 +253,16 @@ def _charts(points: list[Point], own: OwnCosts, before: list[Point]) -> list[Cha
     ]
 
 
-def _score_charts(project: Project, given: ScoreFilter) -> list[Chart]:
+def _score_charts(ask: Ask, project: Project, given: ScoreFilter) -> list[Chart]:
     """The groundedness of answers, and the other scores with the most verdicts."""
-    named = sorted(scores.names(project.pk, given.range), key=lambda one: (-one.scored, one.name))
-    others = [one.name for one in named if one.name != given.name and one.scored][: MAX_SCORES - 1]
-    return [_score_chart(project, given), *(_score_chart(project, replace(given, name=name)) for name in others)]
+    first = ask(scores.series, project.pk, given, bound=SCORE_BOUND)
+    named = sorted(ask(scores.names, project.pk, given.range).result(), key=lambda one: (-one.scored, one.name))
+    others = [replace(given, name=one.name) for one in named if one.name != given.name and one.scored]
+    asked = [(one, ask(scores.series, project.pk, one, bound=SCORE_BOUND)) for one in others[: MAX_SCORES - 1]]
+    return [_score_chart(one, points.result()) for one, points in [(given, first), *asked]]
 
 
-def _score_chart(project: Project, given: ScoreFilter) -> Chart:
-    points = scores.series(project.pk, given, bound=SCORE_BOUND)
+def _score_chart(given: ScoreFilter, points: list[ScorePoint]) -> Chart:
     is_first = given.name == "groundedness"
     stats = [point.stats for point in points]
     line = Series(
@@ -308,9 +318,8 @@ def _drift_chart(project: Project, points: list[Point]) -> Chart:
     )
 
 
-def _model_marks(project: Project, rollup: RollupFilter) -> list[Mark]:
+def _model_marks(found: Sequence[ModelChange], rollup: RollupFilter) -> list[Mark]:
     """What began to answer in the range instead of something else; the latest, where there are many."""
-    found = model_changes.changes(project.pk, rollup.range, service=rollup.service)
     # A filter by model names what answered, on either side of a change.
     wanted = [each for each in found if not rollup.model or {each.before, each.after} & set(rollup.model)]
     return [Mark(each.time_ns // 1_000_000, each.words) for each in wanted[-MAX_MARKS:]]

@@ -14,8 +14,11 @@ from heliograph.dashboards.money import Money, money
 from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.timerange import ChosenRange, chosen_range
 from heliograph.query import attribution_totals, subjects
+from heliograph.query.asking import asking
 from heliograph.query.attribution import Cost
 from heliograph.query.conversations import Exchange, exchanges
+from heliograph.query.filters import TimeRange
+from heliograph.query.paging import Page
 from heliograph.query.prices import gpu_prices
 from heliograph.query.scores import Score, of_traces
 from heliograph.query.subjects import Kind, SubjectRow
@@ -70,21 +73,28 @@ def show_user(request: HttpRequest, project: Project) -> HttpResponse:
     chosen, user = chosen_range(request), request.GET.get("id", "")
     if not user:
         return _list(request, project, "user")
-    row = _row(project, "user", user, chosen)
+    if len(user) > MAX_ID_CHARACTERS:
+        return _unknown(request, project, "user")
+    cursor = request.GET.get("cursor") or None
+    with asking() as ask:
+        listed = ask(_traces, project.pk, user, chosen.range, cursor)
+        row = subjects.get_subject(project.pk, "user", user, chosen.range)
+        ids = [one for one in row.others if one] if row else []
+        sessions = subjects.get_subjects(project.pk, "session", ids, chosen.range)
+    page, known = listed.result()
     if row is None:
         return _unknown(request, project, "user")
-    ids = [one for one in row.others if one]
-    sessions = subjects.get_subjects(project.pk, "session", ids, chosen.range)
-    page = subjects.trace_ids(
-        project.pk, "user", user, chosen.range, cursor=request.GET.get("cursor") or None, limit=PAGE_SIZE
-    )
-    known = summaries(project.pk, page.items)
     context = _of_one(request, project, chosen, "user", row) | {
         "sessions": _listed(project, chosen, "session", sorted(sessions, key=lambda each: -each.last_seen_ns)),
         "traces": [known[each] for each in page.items if each in known],
         "next_url": _with_cursor(request, page.next_cursor),
     }
     return render(request, "dashboards/user.html", context)
+
+
+def _traces(project_id: int, user: str, span: TimeRange, cursor: str | None) -> tuple[Page[str], dict[str, TraceRow]]:
+    page = subjects.trace_ids(project_id, "user", user, span, cursor=cursor, limit=PAGE_SIZE)
+    return page, summaries(project_id, page.items)
 
 
 @dataclass(frozen=True, slots=True)

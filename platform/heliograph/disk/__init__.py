@@ -1,1 +1,1 @@
-"""The room that the store has: how full it is, and what gives way when it fills."""
+"""The store's upkeep: how full it is and what gives way when it fills, old weeks, and what merges leave undone."""

@@ -7,7 +7,7 @@ from celery import shared_task
 
 from heliograph.blobs import store
 from heliograph.clickhouse.errors import StoreError
-from heliograph.disk import cold, guard
+from heliograph.disk import cold, guard, projections
 from heliograph.holds.held import is_held_blob
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,15 @@ def move_old_weeks() -> None:
         cold.move_old_weeks(datetime.now(UTC).date())
     except StoreError:
         log.warning("old weeks stay where they are for now", exc_info=True)
+
+
+@shared_task
+def make_projections() -> None:
+    """Have the projections made of parts that merges left without them."""
+    try:
+        projections.make_for_parts_left()
+    except StoreError:
+        log.warning("projections are made later", exc_info=True)
 
 
 @shared_task

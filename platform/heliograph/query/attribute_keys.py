@@ -43,9 +43,27 @@ class KeySample:
     keys: tuple[SeenKey, ...]
 
 
+# Whence enough spans came, as the rollup counts them: so that parts without such minutes are not looked into. It counts
+# what tail sampling removed since too, which may be most.
+_REMOVED = 20
+_SINCE = f"""toStartOfMinute(start_time) >= (
+                SELECT min(minute)
+                FROM (
+                    SELECT r.minute AS minute,
+                        sum(sum(r.spans)) OVER (
+                            ORDER BY r.minute DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                        ) AS later
+                    FROM span_rollups_1m AS r
+                    WHERE r.project_id = %(project_id)s
+                        AND r.minute >= toStartOfMinute(fromUnixTimestamp64Nano(%(start_ns)s, 'UTC'))
+                        AND r.minute < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
+                    GROUP BY r.minute
+                )
+                WHERE later < {_REMOVED} * %(sample)s
+            )"""  # noqa: S608  (constants)
 # The order of storage ends the reading, but of each part that holds the newest minutes a block is read first: blocks of
-# a granule, since the usual ones are of 65,409 rows, a million in a store of 16 parts.
-KEYS = """
+# a granule, since the usual ones are of 65,409 rows.
+KEYS = f"""
 SELECT
     replaceRegexpAll(
         replaceRegexpAll(sent, '\\\\.[0-9]+(\\\\.|$)', '.N\\\\1'), '\\\\.[0-9]+(\\\\.|$)', '.N\\\\1'
@@ -59,7 +77,7 @@ FROM (
     FROM (
         SELECT service, attributes.keys AS keys
         FROM spans
-        WHERE project_id = %(project_id)s AND {where}
+        WHERE project_id = %(project_id)s AND {{where}} AND {_SINCE}
         ORDER BY toStartOfMinute(start_time) DESC, start_time DESC
         LIMIT %(sample)s
     )
@@ -69,9 +87,9 @@ GROUP BY key
 ORDER BY spans DESC, key
 LIMIT %(limit)s
 SETTINGS max_block_size = 4096
-"""
+"""  # noqa: S608  (constants)
 
-EXAMPLES = """
+EXAMPLES = f"""
 SELECT pair.1 AS key, any(pair.2) AS example
 FROM (
     SELECT arrayJoin(arrayZip(
@@ -80,14 +98,14 @@ FROM (
     FROM (
         SELECT attributes
         FROM spans
-        WHERE project_id = %(project_id)s AND {where}
+        WHERE project_id = %(project_id)s AND {{where}} AND {_SINCE}
         ORDER BY toStartOfMinute(start_time) DESC, start_time DESC
         LIMIT %(sample)s
     )
 )
 WHERE key IN %(keys)s
 GROUP BY key
-"""
+"""  # noqa: S608  (constants)
 
 
 def recent_keys(project_id: int, span: TimeRange) -> KeySample:

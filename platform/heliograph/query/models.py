@@ -15,16 +15,16 @@ from collectors import model_names
 from collectors.model_names.fields import ModelName
 from heliograph.clickhouse import client
 from heliograph.query import attribution, scores
+from heliograph.query.asking import asking
 from heliograph.query.attribution import Cost, Price
-from heliograph.query.filters import RollupFilter, SpanFilter, TimeRange, put
+from heliograph.query.filters import RollupFilter, TimeRange, put
+from heliograph.query.hours import over_hours
 from heliograph.query.overview import Measures, measures_sql, read_measures
 from heliograph.query.paging import check_limit
 from heliograph.query.placement import MODEL_KINDS
 from heliograph.query.rollup import summed
 from heliograph.query.scores import ScoreFilter, ScoreStats
 
-# What the newest so many calls asked for says what is asked for.
-MAX_CALLS = 10_000
 MAX_NAMES = 50
 MILLION = Decimal(1_000_000)
 
@@ -39,21 +39,19 @@ ORDER BY requests DESC, model
 LIMIT %(limit)s
 """
 
-# In the order of storage, so that the limit ends the reading.
 REQUESTED = """
-SELECT requested, count() AS calls, toUnixTimestamp64Nano(min(start_time)) AS first_ns,
-    toUnixTimestamp64Nano(max(start_time)) AS last_ns
-FROM (
-    SELECT model_requested AS requested, start_time
-    FROM spans
-    WHERE project_id = %(project_id)s AND {where}
-    ORDER BY toStartOfMinute(start_time) DESC
-    LIMIT %(calls)s
-)
+SELECT requested, sum(h.calls) AS calls, toUnixTimestamp64Nano(min(h.first)) AS first_ns,
+    toUnixTimestamp64Nano(max(h.last)) AS last_ns
+FROM ({hours}) AS h
 GROUP BY requested
 ORDER BY calls DESC, requested
 LIMIT %(limit)s
 """
+_HOURS = """
+    SELECT model_requested AS requested, count() AS calls, min(start_time) AS first, max(start_time) AS last
+    FROM spans
+    WHERE project_id = %(project_id)s AND kind IN %(kinds)s AND model = %(model)s AND {within}
+    GROUP BY requested"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +132,11 @@ def by_model(
     chosen = RollupFilter(range=span, kind=MODEL_KINDS, model=tuple(models))
     summed_rows, parameters = summed(chosen, ("kind", "model", "provider", "adapter"))
     sql = put(BY_MODEL, measures=measures_sql(calls=True), summed=summed_rows)
-    rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="models.by_model")
-    found = [row.pop("model") for row in rows]
-    quality = _quality(project_id, span, score, found)
-    gpu = _gpu(project_id, span, prices)
+    with asking() as ask:
+        judged = ask(_quality, project_id, span, score)
+        shared = ask(_gpu, project_id, span, prices)
+        rows = client.query(project_id, sql, parameters | {"limit": limit}, tag="models.by_model")
+    found, quality, gpu = [row.pop("model") for row in rows], judged.result(), shared.result()
     return [
         ModelRow(
             model=model,
@@ -153,15 +152,15 @@ def by_model(
 
 
 def requested_as(project_id: int, model: str, span: TimeRange) -> list[RequestedName]:
-    """Return the names under which a model was asked for, over the newest MAX_CALLS calls."""
-    where, parameters = SpanFilter(range=span, kind=MODEL_KINDS, model=(model,)).where()
-    asked = parameters | {"calls": MAX_CALLS, "limit": MAX_NAMES}
-    rows = client.query(project_id, put(REQUESTED, where=where), asked, tag="models.requested_as")
+    """Return the names under which a model was asked for, at most MAX_NAMES, most calls first."""
+    hours, within = over_hours(_HOURS, span)
+    asked = within | {"kinds": MODEL_KINDS, "model": model, "limit": MAX_NAMES}
+    rows = client.query(project_id, put(REQUESTED, hours=hours), asked, tag="models.requested_as")
     return [RequestedName(**row) for row in rows]
 
 
-def _quality(project_id: int, span: TimeRange, score: str, models: Sequence[str]) -> Mapping[str, ScoreStats]:
-    if not score or not models:
+def _quality(project_id: int, span: TimeRange, score: str) -> Mapping[str, ScoreStats]:
+    if not score:
         return {}
     found = scores.by_group(project_id, ScoreFilter(range=span, name=score, live_only=True), "model")
     return {group.value: group.stats for group in found}

@@ -17,6 +17,7 @@ from typing import Any
 
 from heliograph.clickhouse import client
 from heliograph.query import contents
+from heliograph.query.asking import asking
 from heliograph.query.filters import InvalidFilterError, TimeRange
 from heliograph.query.hours import whole_hours
 from heliograph.query.messages import parse_messages
@@ -25,8 +26,8 @@ from heliograph.query.paging import Page, check_limit, decode_cursor, encode_cur
 # A prompt has as many versions as somebody wrote; a robot that counts them up is cut here, the newest stay.
 MAX_VERSIONS = 100
 MAX_NAME_CHARACTERS = 1_000
-# Verdicts of one prompt that are averaged; the latest.
-MAX_JUDGED_SPANS = 200_000
+# Calls of one prompt whose verdicts are averaged, the latest: 16 bytes each in the store's memory.
+MAX_JUDGED_SPANS = 1_000_000
 # Where senders put the template, without what was filled in.
 TEMPLATE_KEYS = (
     "llm.prompt_template.template",
@@ -158,29 +159,44 @@ _SPANS = """
     AND start_time < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
     AND prompt_name = %(name)s"""
 
-# The spans are read once, and with them all that was said near the range; which of that is of these spans, or of their
-# traces as a whole, the join tells.
+# Of the newest hours, back to the one in which so many calls are reached. The calls and their traces by hashes, as
+# schema 0067 keeps them, in the same words. All that was said near the range is read once; which of that is of these
+# calls, or of their traces as a whole, the join tells.
 SCORES = f"""
+WITH (
+    SELECT min(hour)
+    FROM (
+        SELECT p.hour AS hour,
+            sum(sum(p.calls)) OVER (ORDER BY p.hour DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS later
+        FROM prompt_versions_1h AS p
+        WHERE {_WHERE} AND prompt_name = %(name)s
+        GROUP BY p.hour
+    )
+    WHERE later < %(most)s
+) AS first_hour
 SELECT n.version AS version, s.name AS name, count() AS scored, avg(s.value) AS mean, stddevSamp(s.value) AS deviation
 FROM (
-    SELECT version, trace_id, groupArray(span_id) AS span_ids
+    SELECT DISTINCT version, arrayJoin(arrayConcat(calls, traces)) AS judged
     FROM (
-        SELECT trace_id, span_id, prompt_version AS version
+        SELECT prompt_version AS version,
+            groupArrayIf(cityHash64(trace_id, span_id), prompt_name != '') AS calls,
+            groupUniqArrayIf(cityHash64(trace_id), prompt_name != '') AS traces
         FROM spans
-        WHERE {_SPANS}
-        ORDER BY start_time DESC
-        LIMIT %(most)s
+        WHERE project_id = %(project_id)s AND prompt_name = %(name)s
+            AND toStartOfHour(start_time) >= fromUnixTimestamp64Nano(%(start_ns)s, 'UTC')
+            AND toStartOfHour(start_time) >= first_hour
+            AND toStartOfHour(start_time) < fromUnixTimestamp64Nano(%(end_ns)s, 'UTC')
+        GROUP BY prompt_name, version
     )
-    GROUP BY version, trace_id
 ) AS n
 INNER JOIN (
-    SELECT trace_id, span_id, name, assumeNotNull(value) AS value
+    SELECT if(span_id = '', cityHash64(trace_id), cityHash64(trace_id, span_id)) AS judged, name,
+        assumeNotNull(value) AS value
     FROM scores FINAL
     WHERE project_id = %(project_id)s AND value IS NOT NULL AND trace_id != ''
         AND time >= fromUnixTimestamp64Nano(%(near_start_ns)s, 'UTC')
         AND time < fromUnixTimestamp64Nano(%(near_end_ns)s, 'UTC')
-) AS s ON s.trace_id = n.trace_id
-WHERE s.span_id = '' OR has(n.span_ids, s.span_id)
+) AS s ON s.judged = n.judged
 GROUP BY version, name
 ORDER BY version, name
 LIMIT 2000
@@ -208,13 +224,13 @@ def list_prompts(project_id: int, span: TimeRange, *, cursor: str | None = None,
 def versions(project_id: int, name: str, span: TimeRange) -> list[VersionRow]:
     """Return the versions of a prompt with their scores, newest first. Raises InvalidFilterError for a long name."""
     _check_name(name)
-    rows = client.query(project_id, VERSIONS, _given(span, name=name, limit=MAX_VERSIONS), tag="prompts.versions")
-    if not rows:
-        return []
     judged: dict[str, list[VersionScore]] = {}
     near = whole_hours(span).widened(_NEAR)
     given = _given(span, name=name, most=MAX_JUDGED_SPANS, near_start_ns=near.start_ns, near_end_ns=near.end_ns)
-    for row in client.query(project_id, SCORES, given, tag="prompts.scores"):
+    with asking() as ask:
+        judging = ask(client.query, project_id, SCORES, given, tag="prompts.scores")
+        rows = client.query(project_id, VERSIONS, _given(span, name=name, limit=MAX_VERSIONS), tag="prompts.versions")
+    for row in judging.result():
         judged.setdefault(row["version"], []).append(_score(row))
     found = []
     for row in rows:

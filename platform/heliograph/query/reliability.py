@@ -32,6 +32,12 @@ FROM (
         assumeNotNull(avgIf(value, source = 'human')) AS person
     FROM scores FINAL
     WHERE project_id = %(project_id)s AND value BETWEEN 0 AND 1 AND source IN ('evaluator', 'human') AND {where}
+        -- People label a small part of what evaluators judge.
+        AND (trace_id, span_id) IN (
+            SELECT trace_id, span_id
+            FROM scores
+            WHERE project_id = %(project_id)s AND source = 'human' AND {where}
+        )
     GROUP BY trace_id, span_id
     HAVING countIf(source = 'evaluator') > 0 AND countIf(source = 'human') > 0
 )

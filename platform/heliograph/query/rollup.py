@@ -5,12 +5,12 @@
 - `in_steps(filter, by, step_s, ...) -> Clause`: the same for a step of any whole minutes
 - `whole_seconds(filter, by) -> int`: what a step of `summed` is a multiple of
 
-Whole hours, or quarters of one where nothing but the kind tells rows apart, are read from the rollup's projections
-(schema 0062, 0065), the minutes before and after them from itself.
+Whole hours, or quarters of one where the kind, the model or the service alone tells rows apart, are read from the
+rollup's projections (schema 0062, 0065, 0066), the minutes before and after them from itself.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields
 
 from heliograph.query.clauses import Clause, put
 from heliograph.query.filters import RollupFilter
@@ -22,8 +22,8 @@ SUMS = (
 DIGESTS = ("duration", "ttft", "tpot")
 _QUARTER_S = 900
 _HOUR_S = 3_600
-# The columns of the projection of quarters; that of hours has all.
-_KINDS = {"is_root", "kind"}
+# The columns of each projection of quarters; that of hours has all.
+_QUARTERS = ({"is_root", "kind", "provider", "model", "adapter"}, {"is_root", "kind", "service"})
 _STARTS = {_HOUR_S: "toStartOfHour(r.minute)", _QUARTER_S: "toStartOfFifteenMinutes(r.minute)"}
 
 _ROWS = """
@@ -107,5 +107,5 @@ def in_steps(
 
 def whole_seconds(chosen: RollupFilter, by: Sequence[str]) -> int:
     """Return the seconds of a row of the projection that answers a question by these columns of the rollup."""
-    of_kinds = replace(chosen, kind=()) == RollupFilter(range=chosen.range)
-    return _QUARTER_S if of_kinds and _KINDS.issuperset(by) else _HOUR_S
+    narrowed = {field.name for field in fields(chosen) if field.name != "range" and getattr(chosen, field.name)}
+    return _QUARTER_S if any(columns >= narrowed.union(by) for columns in _QUARTERS) else _HOUR_S

@@ -7,6 +7,7 @@
 - `list_scores(project_id, filter, *, cursor=None, limit=50) -> Page[Score]`, newest first
 - `series(project_id, filter, *, bound=None, buckets=60) -> list[ScorePoint]`
 - `by_group(project_id, filter, by, *, bound=None) -> list[ScoreGroup]`, `total(project_id, filter, *, bound=None)`
+- `summary(project_id, filter, *, bound=None, buckets=60) -> ScoreSummary`: these, over time, by release and model
 - `distribution(project_id, filter, *, bins=20) -> list[Bin]`
 - `worst(project_id, filter, *, limit=20, lowest=True) -> list[JudgedSpan]`: with the texts that were judged
 - `write_scores(project_id, rows, retention_days, *, as_of=None) -> None`: idempotent
@@ -170,6 +171,16 @@ class ScoreGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreSummary:
+    """The statistics of one score: of all, over time, by release and by model."""
+
+    total: ScoreStats
+    series: list[ScorePoint]
+    releases: list[ScoreGroup]
+    models: list[ScoreGroup]
+
+
+@dataclass(frozen=True, slots=True)
 class Bin:
     """How many values lie from `low` (included) to `high` (excluded, but for the last bin)."""
 
@@ -281,12 +292,22 @@ def by_group(project_id: int, chosen: ScoreFilter, by: GroupField, *, bound: flo
 def total(project_id: int, chosen: ScoreFilter, *, bound: float | None = None) -> ScoreStats:
     """Return the statistics of `chosen.name` over the whole range."""
     rows = _stats(project_id, chosen, "0", bound)
-    return (
-        rows[0][1]
-        if rows
-        else _statistics(
-            {"scored": 0, "labelled": 0, "unscored": 0, "mean": None, "deviation": None, "below": 0}, bound
-        )
+    return rows[0][1] if rows else _statistics(_NO_SCORES, bound)
+
+
+def summary(project_id: int, chosen: ScoreFilter, *, bound: float | None = None, buckets: int = 60) -> ScoreSummary:
+    """Return what `total`, `series` and `by_group` of releases and models say, for the price of about one of them."""
+    step = step_for(chosen.range, buckets)
+    where, parameters = chosen.where()
+    sql = put(statements.SCORE_SUMMARY, where=where, settings=statements.SETTINGS)
+    rows = client.query(project_id, sql, parameters | {"bound": bound, "step": step}, tag="scores.summary")
+    found = [(row, _statistics(row, bound)) for row in rows]
+    of_all = [stats for row, stats in found if not (row["is_bucket"] or row["is_release"] or row["is_model"])]
+    return ScoreSummary(
+        total=of_all[0] if of_all else _statistics(_NO_SCORES, bound),
+        series=[ScorePoint(int(row["bucket"]), step, stats) for row, stats in found if row["is_bucket"]],
+        releases=[ScoreGroup(row["release"], stats) for row, stats in found if row["is_release"]],
+        models=[ScoreGroup(row["model"], stats) for row, stats in found if row["is_model"]],
     )
 
 
@@ -461,6 +482,10 @@ def _texts(project_id: int, scores: Sequence[Score]) -> dict[tuple[str, str], tu
     return {
         (row["trace_id"], row["span_id"]): (row["name"], row["input_preview"], row["output_preview"]) for row in rows
     }
+
+
+_NO_SCORES: dict[str, Any] = dict.fromkeys(("scored", "labelled", "unscored", "below"), 0)
+_NO_SCORES |= {"mean": None, "deviation": None}
 
 
 def _stats(project_id: int, chosen: ScoreFilter, group: str, bound: float | None) -> list[tuple[Any, ScoreStats]]:

@@ -70,6 +70,32 @@ LIMIT 2000
 {settings}
 """
 
+# What `SCORE_STATS` says for several groups, of one reading.
+SCORE_SUMMARY = """
+SELECT
+    grouping(bucket) = 0 AS is_bucket,
+    grouping(s.release) = 0 AS is_release,
+    grouping(s.model) = 0 AS is_model,
+    bucket,
+    s.release AS release,
+    s.model AS model,
+    countIf(s.value IS NOT NULL) AS scored,
+    countIf(s.kind = 'label') AS labelled,
+    countIf(s.kind = 'unscored') AS unscored,
+    avg(s.value) AS mean,
+    stddevSamp(s.value) AS deviation,
+    countIf(s.value < %(bound)s) AS below
+FROM (
+    SELECT intDiv(toUnixTimestamp(time), %(step)s) * %(step)s AS bucket, release, model, value, kind
+    FROM scores FINAL
+    WHERE project_id = %(project_id)s AND {where}
+) AS s
+GROUP BY GROUPING SETS ((bucket), (s.release), (s.model), ())
+ORDER BY bucket, release, model
+LIMIT 5000
+{settings}
+"""
+
 SCORE_EXTREMES = """
 SELECT min(value) AS low, max(value) AS high
 FROM scores FINAL

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 
 from heliograph.clickhouse import client
 from heliograph.query import subjects_sql as statements
+from heliograph.query.asking import asking
 from heliograph.query.attribution import MAX_RANGE, PRICED, SUMS, Cost, Price, cost_of, prices_in_order
 from heliograph.query.attribution_totals import MAX_MINUTES
 from heliograph.query.filters import MAX_VALUE_CHARACTERS, InvalidFilterError, TimeRange, put
@@ -201,13 +202,15 @@ def _rows(project_id: int, kind: Kind, ids: Sequence[str], span: TimeRange) -> t
     given: dict[str, Any] = {"kind": kind, "ids": tuple(ids), "start_ns": span.start_ns, "end_ns": span.end_ns}
     given |= {"most": MAX_TRACES}
     other = {"session": "user_id", "user": "session_id"}[kind]
-    sums = client.query(project_id, put(statements.SUMS, other=other), given, tag="subjects.sums")
-    firsts = {"trace_ids": tuple(row["first_trace"] for row in sums)}
-    said = client.query(project_id, statements.SAID, firsts, tag="subjects.said") if sums else []
-    texts = {row["trace_id"]: {name: row[name] for name in _NO_TEXT} for row in said}
     near = span.widened(_NEAR)
     around = {"near_start_ns": near.start_ns, "near_end_ns": near.end_ns}
-    judged = client.query(project_id, statements.SCORES, given | around, tag="subjects.scores")
+    with asking() as ask:
+        judging = ask(client.query, project_id, statements.SCORES, given | around, tag="subjects.scores")
+        sums = client.query(project_id, put(statements.SUMS, other=other), given, tag="subjects.sums")
+        firsts = {"trace_ids": tuple(row["first_trace"] for row in sums)}
+        said = client.query(project_id, statements.SAID, firsts, tag="subjects.said") if sums else []
+    texts = {row["trace_id"]: {name: row[name] for name in _NO_TEXT} for row in said}
+    judged = judging.result()
     scores: dict[str, list[SubjectScore]] = {}
     for row in judged:
         scores.setdefault(row["id"], []).append(_score(row))
