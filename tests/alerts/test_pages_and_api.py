@@ -1,5 +1,7 @@
 """The pages and the API of alerts: a rule from its form to a message, secrets never shown, and other projects' ids."""
 
+import html
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -165,6 +167,34 @@ def test_the_list_shows_what_fires_first_and_says_what_to_do_where_there_is_noth
     Alert.objects.filter(pk=firing.pk).update(is_told=True)
     editor.post(page("alerts-rule-remove", project, rule.pk))
     assert [delivery.type for delivery in Delivery.objects.all()] == ["alert.resolved"]
+
+
+def test_an_alert_leads_to_the_traces_of_its_labels_while_it_fired(project: Project, editor: Client) -> None:
+    rule = Rule.objects.create(project=project, **RULE | {"window": 5})
+    minute = int(START.timestamp()) // 60
+    usual = {"rule": rule, "since": minute + 30, "labels": {"service": "loud", "tenant": "t-1"}}
+    alert = Alert.objects.create(key="a", state="resolved", **usual)
+    for at, state in (
+        (minute + 1, "firing"),
+        (minute + 2, "resolved"),
+        (minute + 20, "firing"),
+        (minute + 30, "resolved"),
+    ):
+        alert.transitions.create(at=at, state=state)
+    inside, before, other = (new_trace_id() for _ in range(3))
+    store_spans(
+        project.pk,
+        span(inside, 16 * 60, service="loud"),
+        span(before, 10 * 60, service="loud"),
+        span(other, 16 * 60, service="calm"),
+    )
+    text = editor.get(page("alerts-one", project, alert.pk)).content.decode()
+    [address] = re.findall(r'href="([^"]+)">Traces of then', text)
+    listed = editor.get(html.unescape(address)).context["listed"]
+    assert [row.trace.trace_id for row in listed] == [inside]
+    [address] = re.findall(r'href="([^"]+)">Latency of then', text)
+    chart = next(one for one in editor.get(html.unescape(address)).context["charts"] if one.id == "latency")
+    assert [sum(series.values) for series in chart.series] == [1]
 
 
 def test_the_api_does_what_the_pages_do(project: Project, editor: Client) -> None:

@@ -1,12 +1,13 @@
 """Alerts: what fires now, one alert with its history, rules with a preview, and silences."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -16,12 +17,14 @@ from heliograph.accounts.models import Project, User
 from heliograph.alerts.conditions import InvalidConditionError
 from heliograph.alerts.editing import remove_rule, save_rule
 from heliograph.alerts.history import MAX_DRAWN, AlertPreview, Seen, look_back
-from heliograph.alerts.models import MAX_RULES, MAX_SILENCES, Alert, Rule, Silence
+from heliograph.alerts.models import MAX_RULES, MAX_SILENCES, Alert, Rule, Silence, Transition
+from heliograph.alerts.state import State
 from heliograph.clickhouse.errors import StoreError
 from heliograph.dashboards.access import editor_page, may_edit, project_page
 from heliograph.dashboards.alert_rule_form import RuleForm, initial_of
 from heliograph.dashboards.charts import Chart, Mark, Series, Unit
 from heliograph.dashboards.finding import found_in
+from heliograph.dashboards.trace_filter import NAMED
 from heliograph.query.filters import InvalidFilterError
 from heliograph.query.measures import MEASURES, measure_of
 
@@ -67,6 +70,15 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     return render(request, "alerts/list.html", context)
 
 
+def _then(alert: Alert, changes: QuerySet[Transition]) -> str:
+    """Return the range, as addresses carry it, from what an alert's last firing was judged by until it ended."""
+    begun = next((change.at for change in changes if change.state == State.FIRING), alert.since)
+    ends = [change.at for change in changes if change.at >= begun and change.state == State.RESOLVED]
+    start = datetime.fromtimestamp((begun - alert.rule.window) * 60, UTC)
+    end = datetime.fromtimestamp(max(ends) * 60, UTC) if ends else timezone.now()
+    return urlencode({"from": start.isoformat(), "to": end.isoformat()})
+
+
 @project_page
 def show_one(request: HttpRequest, project: Project, alert_id: int) -> HttpResponse:
     """Show one alert: its last day, its changes, and who was told."""
@@ -76,7 +88,9 @@ def show_one(request: HttpRequest, project: Project, alert_id: int) -> HttpRespo
         "alert": alert,
         "rule": alert.rule,
         "measure": measure_of(alert.rule.measure),
-        "transitions": alert.transitions.all()[:100],
+        "transitions": (changes := alert.transitions.all()[:100]),
+        "then": _then(alert, changes),
+        "narrowed": urlencode({name: value for name, value in alert.labels.items() if name in NAMED}),
         "deliveries": alert.rule.deliveries.select_related("channel")[:20],
         "may_edit": may_edit(request, project),
     }
