@@ -1,8 +1,8 @@
-// Lists answer the keyboard: / searches, j and k move, Enter opens. A click anywhere on a row opens it.
+// Lists answer the keyboard: / searches, j and k move, Enter opens. A click anywhere on a row that leads somewhere opens it.
 "use strict";
 
 function listRows() {
-  return [...document.querySelectorAll("tr[data-href]")];
+  return [...document.querySelectorAll("main tbody tr")].filter((row) => (row.dataset.href || row.querySelector("a[href]")) && row.checkVisibility());
 }
 
 function moveBy(step) {
@@ -11,6 +11,8 @@ function moveBy(step) {
   const at = rows.findIndex((row) => row.classList.contains("current"));
   const next = rows[Math.min(Math.max(at + step, 0), rows.length - 1)];
   for (const row of rows) row.classList.toggle("current", row === next);
+  // The focus goes with the mark: the row is read out, and Tab goes on from it.
+  next.querySelector("a[href]")?.focus({ preventScroll: true });
   next.scrollIntoView({ block: "nearest" });
 }
 
@@ -19,13 +21,15 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input:not([type=checkbox]), textarea, select, dialog");
   if (event.key === "Escape" && typing) typing.blur();
   if (typing) return;
-  if (event.key === "/") {
+  const search = event.key === "/" && (document.getElementById("search") || document.querySelector("main input[type=search]"));
+  if (search) {
     event.preventDefault();
-    document.getElementById("search")?.focus();
+    search.focus();
   }
   if (event.key === "j") moveBy(1);
   if (event.key === "k") moveBy(-1);
-  if (event.key === "Enter") {
+  // A link that has the focus is followed by the browser.
+  if (event.key === "Enter" && !event.target.closest("a, button, summary")) {
     const row = document.querySelector("tr.current[data-href]");
     if (row) location.assign(row.dataset.href);
   }

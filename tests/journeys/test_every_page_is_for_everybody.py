@@ -5,6 +5,7 @@ keyboard and the mouse can do.
 import json
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -308,6 +309,54 @@ def test_the_question_mark_lists_the_keys_and_escape_closes_them(page: Page, pla
     page.keyboard.press("g")
     page.keyboard.press("t")
     expect(page.get_by_role("heading", name="Traces")).to_be_visible()
+
+
+# A list, whether it has a search box, and where its first row leads.
+LISTS = (
+    ("sessions?range=1h", True, "**/sessions/one?**"),
+    ("models?range=1h", False, "**/models/one?**"),
+    ("experiments", True, "**/experiments/*"),
+    ("alerts", True, "**/alerts/rules/*"),
+    ("settings/audit", True, ""),
+)
+
+
+def test_the_keyboard_searches_a_list_walks_its_rows_and_opens_one(page: Page, every_page: dict[str, str]) -> None:
+    sign_in(page)
+    for path, has_search, lands in LISTS:
+        page.goto(f"/p/default/{path}")
+        shown = page.url
+        if has_search:
+            page.keyboard.press("/")
+            expect(page.locator("main input[type=search]").first).to_be_focused()
+            page.keyboard.press("Escape")
+        if lands:
+            for key, row in (("j", 0), ("j", 1), ("k", 0)):
+                page.keyboard.press(key)
+                if page.locator("main tbody tr").count() > row:
+                    expect(page.locator("tr.current")).to_have_count(1)
+            expect(page.locator("tr.current a:focus")).to_have_count(1)
+            page.keyboard.press("Enter")
+            page.wait_for_url(lands)
+            page.go_back()
+            page.wait_for_url(shown)
+
+
+def test_times_are_of_the_reader_s_zone_and_utc_stands_on_hover(
+    chromium: Browser, platform: Platform, judged: str
+) -> None:
+    with chromium.new_context(base_url=platform.base, timezone_id="Asia/Kolkata", locale="en-GB") as context:
+        context.set_default_timeout(ANSWER_SECONDS * 1000)
+        page = context.new_page()
+        sign_in(page)
+        page.goto("/p/default/traces?range=1h")
+        shown = page.locator("#trace-rows time").first
+        expect(shown).to_have_attribute("data-local", "")
+        title, at = shown.get_attribute("title") or "", shown.get_attribute("datetime") or ""
+        told = datetime.fromisoformat(at).astimezone(UTC)
+        assert "UTC" in title
+        assert told.strftime("%H:%M:%S") in title
+        assert (told + timedelta(hours=5, minutes=30)).strftime("%H:%M:%S") in shown.inner_text()
 
 
 def test_a_filter_is_typed_with_completion_and_the_back_button_undoes_it(
