@@ -101,6 +101,35 @@ def test_versions_of_a_prompt_stand_beside_each_other_with_what_their_text_chang
     assert get(reader, "models-prompt", project, name="nobody").status_code == 404
 
 
+def test_a_version_leads_to_its_traces_and_its_quality_to_the_worse_of_them(reader: Client, project: Project) -> None:
+    rows = [
+        exchange(project, number, "Refund?", f"{number}", prompt_name=HOSTILE, prompt_version=f"v {number % 2}")
+        for number in range(6)
+    ]
+    judged = {"name": "kind", "source": "api"}
+    given = [
+        Score(
+            score_id=str(number),
+            time_ns=at(number),
+            value=number / 10,
+            trace_id=row["trace_id"],
+            span_id=row["span_id"],
+            **judged,
+        )
+        for number, row in enumerate(rows)
+    ]
+    write_scores(project.pk, given, 90)
+    shown = next(
+        one for one in get(reader, "models-prompt", project, name=HOSTILE).context["rows"] if one.row.version == "v 1"
+    )
+    assert _listed(reader, project, shown.calls) == {rows[number]["trace_id"] for number in (1, 3, 5)}
+    assert _listed(reader, project, shown.worse) == {rows[1]["trace_id"]}
+
+
+def _listed(reader: Client, project: Project, text: str) -> set[str]:
+    return {row.trace.trace_id for row in get(reader, "traces", project, q=text).context["listed"]}
+
+
 def test_two_traces_are_compared_by_figures_spans_texts_and_parameters(reader: Client, project: Project) -> None:
     key = "gen_ai.request.temperature"
     before = exchange(project, 1, "Refund?", "90 days.", attributes={key: "0"})

@@ -15,6 +15,7 @@ from heliograph.dashboards.timerange import chosen_range
 from heliograph.query import prompts
 from heliograph.query.filters import TimeRange
 from heliograph.query.prompts import VersionRow, VersionText
+from heliograph.query.terms import quote
 
 PAGE_SIZE = 100
 
@@ -62,7 +63,7 @@ def show_one(request: HttpRequest, project: Project) -> HttpResponse:
         "chosen": chosen,
         "error": chosen.error,
         "name": name,
-        "rows": [Shown(row, score) for row in rows],
+        "rows": [Shown(name, row, score) for row in rows],
         "score": score,
         "score_names": score_names,
         "is_cut": len(rows) == prompts.MAX_VERSIONS,
@@ -76,6 +77,7 @@ def show_one(request: HttpRequest, project: Project) -> HttpResponse:
 class Shown:
     """A version and the name of the score that the page shows as quality."""
 
+    prompt: str
     row: VersionRow
     score: str
 
@@ -83,6 +85,16 @@ class Shown:
     def quality(self) -> prompts.VersionScore | None:
         """The version's score of that name."""
         return next((score for score in self.row.scores if score.name == self.score), None)
+
+    @property
+    def calls(self) -> str:
+        """The filter of its calls."""
+        return f"prompt:{quote(self.prompt)} prompt_version:{quote(self.row.version)}"
+
+    @property
+    def worse(self) -> str:
+        """The filter of its calls that scored under its mean; '' where none was judged."""
+        return f"{self.calls} score.{quote(self.score)}<{self.quality.mean:.6g}" if self.quality else ""
 
 
 def _list(request: HttpRequest, project: Project) -> HttpResponse:
