@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, task_postrun, task_prerun, worker_process_init
 from django.conf import settings
+from kombu.transport import TRANSPORT_ALIASES
 
 from heliograph import telemetry
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 TASK_SECONDS = 7_200.0
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heliograph.settings")
+
+TRANSPORT_ALIASES["filesystem"] = "heliograph.message_files:Transport"
 
 app = Celery("heliograph")
 app.config_from_object("django.conf:settings", namespace="CELERY")

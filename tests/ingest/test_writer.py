@@ -207,6 +207,84 @@ def test_a_note_that_was_being_written_when_its_process_died_is_of_an_insert_tha
     assert stored(project_id) == (3, 3, 3)
 
 
+@pytest.fixture
+def half_done(project_id, monkeypatch) -> Callable[[], None]:
+    """The next insert is stored in `spans`, reaches no view, and ends as one does on a full disk."""
+    for module in ("commit", "replay"):
+        monkeypatch.setattr(f"heliograph.ingest.{module}.decode_by_rules", decode)
+    insert = client.insert
+
+    def insert_half(*args: object, **options: object) -> None:
+        monkeypatch.setattr(client, "insert", insert)
+        insert(*args, **options)
+        for table in ("traces", "span_rollups_1m"):
+            client.execute_unscoped(f"TRUNCATE TABLE {table}", tag="tests.half_done")
+        raise UnavailableError("Cannot reserve 1.00 MiB, not enough space")
+
+    return lambda: monkeypatch.setattr(client, "insert", insert_half)
+
+
+@pytest.mark.usefixtures("own_store")
+def test_half_an_insert_that_the_spool_had_no_room_for_is_completed_before_its_sender_comes_again(
+    committer, spool, project_id, half_done
+):
+    """A full disk under the store and the spool: the sender hears 503, and its spans are stored without their sums."""
+    spool.max_bytes = 0
+    writer = Writer(committer(), spool, StoreGate())
+    batch = a_batch(project_id, spans=5)
+    half_done()
+    [refused] = writer.commit([batch])
+    assert isinstance(refused, Busy)
+    assert stored(project_id) == (5, 0, 0)
+    # By another process, which knows of it by the note alone.
+    another = Writer(committer(), spool, StoreGate())
+    assert another.commit([batch]) == [Outcome.STORED]
+    assert stored(project_id) == (5, 5, 5)
+    assert not Begun(spool.folder, "traces").is_there()
+    writer.stop()
+    another.stop()
+
+
+@pytest.mark.usefixtures("own_store")
+def test_half_an_insert_is_noted_in_the_spool_alone_where_that_has_room(writer, spool, project_id, half_done):
+    half_done()
+    assert writer.commit([a_batch(project_id, spans=5)]) == [Outcome.SPOOLED]
+    assert not Begun(spool.folder, "traces").is_there()
+    replayer = Replayer(spool, StoreGate())
+    eventually(lambda: not spool.files(), 60)
+    replayer.stop()
+    assert stored(project_id) == (5, 5, 5)
+
+
+@pytest.mark.usefixtures("own_store")
+def test_a_note_of_which_nothing_was_stored_is_left_to_the_sender(committer, spool, project_id, monkeypatch):
+    monkeypatch.setattr("heliograph.ingest.commit.decode_by_rules", decode)
+    batch = a_batch(project_id, spans=5)
+    Begun(spool.folder, "traces").write(file_of([batch.export], store_time_us()))
+    committer().complete()
+    assert stored(project_id) == (0, 0, 0)
+    committer().store([batch])
+    assert stored(project_id) == (5, 5, 5)
+
+
+def test_the_note_has_its_room_on_the_disk_before_the_disk_is_full(spool, project_id):
+    begun = Begun(spool.folder, "traces")
+    small, large = (file_of([a_batch(project_id, spans).export], 1) for spans in (2, 200))
+    assert len(large) > len(small)
+    begun.write(small)
+    path = spool.folder / "commit-traces.begun"
+    blocks = path.stat().st_blocks
+    assert blocks * 512 >= 4 * 2**20
+    for group in (large, small):
+        begun.clear()
+        assert not begun.is_there()
+        assert begun.left_over() is None
+        begun.write(group)
+        [export] = begun.left_over().exports
+        assert file_of([export], 1) == group
+    assert path.stat().st_blocks == blocks
+
+
 @pytest.mark.usefixtures("own_store")
 def test_an_insert_from_before_the_spooled_request_came_is_left_alone(committer, project_id):
     """Its token may be forgotten by now, and then it would be stored a second time."""

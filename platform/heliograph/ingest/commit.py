@@ -14,7 +14,7 @@ import logging
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -69,17 +69,21 @@ class Committer:
         self._recent = duplicates.RecentKeys()
         self._texts = TextWriter()
 
-    def store(self, group: Sequence[Batch], *, begun_us: int | None = None) -> None:
+    def store(
+        self, group: Sequence[Batch], *, begun_us: int | None = None, keep: Callable[[], bool] = lambda: False
+    ) -> None:
         """Store all rows of a group that are not there yet.
 
         `begun_us` is the store's time when an insert of this very group was begun before, which may be half done.
+        `keep` is asked to note the group elsewhere where the store goes away in the middle of it, and says whether it
+        did; else whoever stores next completes it.
         Raises `errors.StoreError`, and then nothing of the group counts as stored.
         """
         with client.answered_within(COMMIT_SECONDS):
             if self.signal.table != "spans":
                 self._store_replacing(group)
             elif columns := merge(group):
-                self._store_spans(group, columns, begun_us)
+                self._store_spans(group, columns, begun_us, keep)
 
     def _store_replacing(self, group: Sequence[Batch]) -> None:
         """Store points or records: a row that is there already is replaced by itself."""
@@ -93,7 +97,9 @@ class Committer:
         for batch in group:
             self._count(batch, "stored" if id(batch) in are_new else "duplicates", batch.decoded.accepted)
 
-    def _store_spans(self, group: Sequence[Batch], columns: Columns, begun_us: int | None) -> None:
+    def _store_spans(
+        self, group: Sequence[Batch], columns: Columns, begun_us: int | None, keep: Callable[[], bool]
+    ) -> None:
         _add_keys(columns, group)
         # Nearly always every row is new, so that the bytes are made before the lock is taken.
         prepared = prepare(columns)
@@ -103,11 +109,14 @@ class Committer:
             self._complete_what_was_begun()
             if noted:
                 self._begun.write(noted)
+            stays_noted = False
             try:
                 inserts = self._insert(group, columns, prepared, begun_us)
+            except StoreError as error:
+                stays_noted = is_away(error) and not keep()
+                raise
             finally:
-                # What could not be stored is noted in the spool by whoever catches the error.
-                if noted:
+                if noted and not stays_noted:
                     self._begun.clear()
         _store_scores(group)
         self._count_duplicates(group, inserts, len(columns["project_id"]))
@@ -125,11 +134,13 @@ class Committer:
         log.warning("an insert of %d requests did not end and is completed", len(group.exports))
         try:
             batches = [decode_by_rules(export) for export in group.exports]
-            if columns := merge(batches):
+            columns = merge(batches)
+            # Where nothing of it was stored, nothing is half done: nobody was told that it is safe, and it comes again.
+            if columns and self._look_up(columns, _keys_of(columns)):
                 _add_keys(columns, batches)
                 self._insert(batches, columns, None, group.begun_us)
-            for batch in batches:
-                self._count(batch, "accepted", batch.decoded.accepted)
+                for batch in batches:
+                    self._count(batch, "accepted", batch.decoded.accepted)
         except Busy as busy:  # the project's rules cannot be read now: everything waits in the spool until then
             raise UnavailableError(busy.message) from busy
         except (StoreError, Refusal) as error:
@@ -201,7 +212,7 @@ class Committer:
 
     def _missing(self, columns: Columns, tried_after_us: int | None) -> list[Insert]:
         """Return what is to be inserted: the rows that are new, and those of an earlier try that may be half done."""
-        keys = list(map(duplicates.key_of, columns["project_id"], columns["trace_id"], columns["span_id"]))
+        keys = _keys_of(columns)
         first_places = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
         stored = self._look_up(columns, keys)
         is_new = [
@@ -258,6 +269,10 @@ def merge(group: Sequence[Batch]) -> Columns:
         for batch in filled:
             merged += batch.decoded.columns[name]
     return columns
+
+
+def _keys_of(columns: Columns) -> list[str]:
+    return list(map(duplicates.key_of, columns["project_id"], columns["trace_id"], columns["span_id"]))
 
 
 def _add_keys(columns: Columns, group: Sequence[Batch]) -> None:

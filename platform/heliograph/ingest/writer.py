@@ -147,14 +147,20 @@ class Writer:
         if any(batch.lacks_blobs for batch in group):
             return self._commit_apart(group)
         begun_us = None
+        kept: list[Result] = []
+
+        def keep() -> bool:
+            kept[:] = self._keep_on_disk(group, begun_us)
+            return kept[0] is Outcome.SPOOLED
+
         try:
             with self._traced(group):
                 begun_us = store_time_us()
-                self._committer.store(group)
+                self._committer.store(group, keep=keep)
         except StoreError as error:
             if is_away(error):
                 self._gate.close(error)
-                return self._keep_on_disk(group, begun_us)
+                return kept or self._keep_on_disk(group, begun_us)
             if len(group) > 1:
                 # One batch that the store refuses must not cost the others: each goes alone.
                 log.warning("the store refuses a group of %d requests, each is tried alone: %s", len(group), error)
