@@ -24,6 +24,7 @@ from collectors import kernel
 from heliograph.accounts.models import Organization, Project
 from heliograph.clickhouse import migrate
 from heliograph.clickhouse.client import close_connections
+from tests import shards
 
 START_SECONDS = 180
 PASSWORD = "tests only"
@@ -123,10 +124,17 @@ def start_store(tmp_path: Path) -> Iterator[Callable[..., StoreProcess]]:
 
 @pytest.fixture(scope="session")
 def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the session's store: an embedded one, or the server that HELIOGRAPH_TEST_CLICKHOUSE_URL names."""
+    """The address of the session's store: an embedded one, or the server that HELIOGRAPH_TEST_CLICKHOUSE_URL names.
+
+    HELIOGRAPH_TEST_SHARDS is for as many servers as shards of a cluster, of which one is asked (tests/shards.py).
+    """
     given = os.environ.get("HELIOGRAPH_TEST_CLICKHOUSE_URL")
     if given:
         yield given
+        return
+    if count := shards.wanted():
+        with shards.running(tmp_path_factory.mktemp("cluster"), count) as servers, shards.asked(servers):
+            yield servers[0].url
         return
     process = StoreProcess(tmp_path_factory.mktemp("store")).start()
     yield process.url
