@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -80,16 +81,24 @@ def logs(_: str) -> tuple[bytes, Sent]:
     return request.SerializeToString(), sent
 
 
-MAKERS = {"traces": traces, "metrics": metrics, "logs": logs}
+# From the sender's name.
+Maker = Callable[[str], tuple[bytes, Sent]]
+MAKERS: dict[str, Maker] = {"traces": traces, "metrics": metrics, "logs": logs}
 ITEMS = {"traces": SPANS, "metrics": POINTS, "logs": RECORDS}
 
 
 class Sender(threading.Thread):
-    """Sends new bodies of one signal until told to stop; each is sent again, to either process, until it is taken."""
+    """Sends new bodies of one signal until told to stop; each is sent again, to either process, until it is taken.
 
-    def __init__(self, stack: Stack, tenant: Tenant, signal: str, name: str) -> None:
+    `make` returns a body and what it holds; `seconds` is the time between two bodies, as long as they are taken in it.
+    """
+
+    def __init__(
+        self, stack: Stack, tenant: Tenant, signal: str, name: str, make: Maker | None = None, seconds: float = 0
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self.stack, self.tenant, self.signal = stack, tenant, signal
+        self.make, self.seconds = make or MAKERS[signal], seconds
         self.stopping = threading.Event()
         self.sent = Sent()
         # Answers heard, by status; and tries without an answer.
@@ -99,11 +108,14 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         with httpx.Client(timeout=180, headers=self.tenant.headers | PROTOBUF) as client:
-            while not self.stopping.is_set():
-                body, sent = MAKERS[self.signal](self.name)
+            due = time.monotonic()
+            while not self.stopping.wait(max(0.0, due - time.monotonic())):
+                body, sent = self.make(self.name)
                 while not self.is_taken(client, body):
                     time.sleep(0.05)
                 self.sent.add(sent)
+                # What was late is not made up for: a load after an outage is no steady one.
+                due = max(due + self.seconds, time.monotonic() - self.seconds)
 
     def is_taken(self, client: httpx.Client, body: bytes) -> bool:
         addresses = (self.stack.http, self.stack.web_http)
@@ -121,12 +133,11 @@ class Sender(threading.Thread):
 
 
 class Load:
-    """Five senders; what they sent and heard, all together."""
+    """Senders, five where none are given; what they sent and heard, all together."""
 
-    def __init__(self, stack: Stack, tenant: Tenant) -> None:
+    def __init__(self, stack: Stack, tenant: Tenant, senders: Sequence[Sender] = ()) -> None:
         self.stack, self.tenant = stack, tenant
-        self._lock = threading.Lock()
-        self.senders = [
+        self.senders = senders or [
             Sender(stack, tenant, signal, f"sender {number}")
             for number, signal in enumerate(("traces", "traces", "traces", "metrics", "logs"))
         ]
