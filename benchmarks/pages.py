@@ -2,7 +2,8 @@
 
 Fills an embedded store of its own as `query.py` does, signs somebody in, and opens each page over the last 24 hours:
 once to warm the caches, then so many times more. `engine` and `web` are processor time, which other work on the machine
-disturbs less than the clock (`wall`, the median); under a page stand its questions of at least some milliseconds.
+disturbs less than the clock (`wall`, the median); under a page stand its questions of at least some milliseconds, asked
+one after another in runs of their own, where the page asks several at once.
 
     python benchmarks/pages.py [--spans 1000000] [--runs 4] [--only models prompt] [--least 8] [--keep FOLDER]
 
@@ -17,6 +18,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -88,6 +90,23 @@ def listening(module: Any, clock: Callable[[], float]) -> Iterator[list[tuple[st
             setattr(module, name, ask)
 
 
+@contextmanager
+def one_by_one() -> Iterator[None]:
+    """Let a page ask its questions one after another inside: beside each other none could be told its own cost."""
+
+    def submit(_: ThreadPoolExecutor, question: Callable[..., Any], *args: Any, **options: Any) -> Future[Any]:
+        answer: Future[Any] = Future()
+        answer.set_result(question(*args, **options))
+        return answer
+
+    real = ThreadPoolExecutor.submit
+    ThreadPoolExecutor.submit = submit  # type: ignore[assignment,method-assign]  # a future that is done is one too
+    try:
+        yield
+    finally:
+        ThreadPoolExecutor.submit = real  # type: ignore[method-assign]
+
+
 def engine_clock(store_pid: int) -> Callable[[], float]:
     """Return a clock of the seconds of processor time that the store spends on questions.
 
@@ -110,12 +129,14 @@ def report(web: Client, name: str, address: str, runs: int, least: float, clock:
         print(f"{name:34} answered {answer.status_code}")
         return
     walls, began, web_began = [], clock(), time.process_time()
-    with listening(client, clock) as heard:
-        for _ in range(runs):
-            at = time.perf_counter()
-            web.get(address)
-            walls.append((time.perf_counter() - at) * 1_000)
+    for _ in range(runs):
+        at = time.perf_counter()
+        web.get(address)
+        walls.append((time.perf_counter() - at) * 1_000)
     engine, own = ((now - then) * 1_000 / runs for now, then in ((clock(), began), (time.process_time(), web_began)))
+    with one_by_one(), listening(client, clock) as heard:
+        for _ in range(runs):
+            web.get(address)
     wall, asked = statistics.median(walls), len(heard) / runs
     print(f"{name:34} engine {engine:5.0f} ms  web {own:4.0f} ms  wall {wall:5.0f} ms  {asked:.0f} questions")
     by_tag: dict[str, float] = defaultdict(float)
