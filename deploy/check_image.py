@@ -2,23 +2,31 @@
 
 Reads the Dockerfile itself, so that it cannot drift: FROM is a fresh debootstrap of that release, RUN a shell in a
 chroot, COPY a copy, ENV, ARG, USER and WORKDIR what they say. Then the image's own user asks the image for its version
-and for its commands, and the size is printed. Needs root, debootstrap, and what pip and apt-get need here.
+and for its commands, the image is started by its own ENTRYPOINT and CMD until it is ready, and ended as Docker ends it,
+and the size is printed. Needs root, debootstrap, and what pip and apt-get need here.
 """
 
 import argparse
 import fnmatch
+import json
 import os
 import re
 import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
+# A first start makes both databases.
+START_SECONDS, STOP_SECONDS = 300, 120
 KNOWN = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "RUN", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"}
 _BASE = re.compile(r"debian:(?P<release>[a-z]+)-slim(?:\s+AS\s+(?P<name>\w+))?", re.IGNORECASE)
 # The builder's own authorities, where a proxy stands before the registries.
@@ -60,6 +68,7 @@ class Runner:
         self.folder, self.arguments, self.done = folder, arguments, done
         self.environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         self.workdir, self.user = "/", ""
+        self.command: dict[str, list[str]] = {}
 
     def step(self, word: str, rest: str) -> None:
         """Do what one instruction says."""
@@ -73,19 +82,26 @@ class Runner:
             (self.folder / rest.lstrip("/")).mkdir(parents=True, exist_ok=True)
         elif word == "USER":
             self.user = rest
+        elif word in ("ENTRYPOINT", "CMD"):
+            self.command[word] = json.loads(rest)
         elif word == "COPY":
             self._copy(rest)
         elif word == "RUN":
             self.run("sh", "-c", rest)
 
-    def run(self, *command: str) -> str:
-        """Run a command inside, as the stage's user; return what it printed."""
+    def line(self, command: list[str], environment: dict[str, str]) -> list[str]:
+        """Return how a command is run inside, as the stage's user, with nothing of this machine's environment."""
         user = [f"--userspec={self.user}"] if self.user else []
-        line = ["chroot", *user, str(self.folder), "env", "-i", *(f"{k}={v}" for k, v in self.environment.items())]
+        given = self.environment | environment
+        line = ["chroot", *user, str(self.folder), "env", "-i", *(f"{k}={v}" for k, v in given.items())]
+        return [*line, "sh", "-c", 'cd "$0" && exec "$@"', self.workdir, *command]
+
+    def run(self, *command: str) -> str:
+        """Run a command inside; return what it printed."""
         # What this machine's pip and apt-get need to reach their registries is the builder's, not the image's.
-        line += [f"{name}={value}" for name, value in os.environ.items() if _is_for_registries(name)]
-        line += [f"{name}={HOST_CERTIFICATES}" for name in ("PIP_CERT", "NODE_EXTRA_CA_CERTS")]
-        line += ["DEBIAN_FRONTEND=noninteractive", "sh", "-c", 'cd "$0" && exec "$@"', self.workdir, *command]
+        environment = {name: value for name, value in os.environ.items() if _is_for_registries(name)}
+        environment |= dict.fromkeys(("PIP_CERT", "NODE_EXTRA_CA_CERTS"), HOST_CERTIFICATES)
+        line = self.line(list(command), environment | {"DEBIAN_FRONTEND": "noninteractive"})
         done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"FAILED: {' '.join(command)}\n{done.stdout[-4000:]}")
@@ -154,11 +170,53 @@ def main() -> None:
             print(image.run("heliograph", "--version").strip())
             print(image.run("heliograph", "check").strip())
             image.run("python3", "-c", "from collectors import kernel; assert kernel.active(), kernel.MISSING")
+            start(image, work)
         assert image.run("id", "-u").strip() != "0", "the image's user is root"
     finally:
         _unmount(work)
         if given.folder is None:
             shutil.rmtree(work)
+
+
+def start(image: Runner, work: Path) -> None:
+    """Have the image come up by its own command, be ready, and end on the signal that Docker sends."""
+    names = ("HELIOGRAPH_PORT", "HELIOGRAPH_OTLP_HTTP_PORT", "HELIOGRAPH_OTLP_GRPC_PORT", "HELIOGRAPH_STORE_PORT")
+    ports = {name: str(_free_port()) for name in names}
+    # Docker mounts both.
+    for kind in ("proc", "sysfs"):
+        place = image.folder / {"proc": "proc", "sysfs": "sys"}[kind]
+        subprocess.run(["mount", "-t", kind, kind, str(place)], check=True)
+    subprocess.run(["mount", "--rbind", "/dev", str(image.folder / "dev")], check=True)
+    log = work / "output"
+    command = image.command["ENTRYPOINT"] + image.command["CMD"]
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(image.line(command, ports), stdout=output, stderr=subprocess.STDOUT)
+    try:
+        while not _answers(f"http://127.0.0.1:{ports['HELIOGRAPH_PORT']}/readyz"):
+            if process.poll() is not None or time.monotonic() > began + START_SECONDS:
+                said = log.read_text(encoding="utf-8", errors="replace")[-4000:]
+                raise SystemExit(f"FAILED: {' '.join(command)} is not ready ({process.poll()}):\n{said}")
+            time.sleep(0.5)
+        print(f"ready {time.monotonic() - began:.0f} s after its start")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS)
+    print(f"ended by SIGTERM with {process.returncode}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def _unmount(work: Path) -> None:

@@ -25,6 +25,7 @@ IN_HOUR = {"from": HOUR.start.isoformat(), "to": HOUR.end.isoformat()}
 @pytest.fixture
 def pair(other: Project) -> Project:
     """Two quantizations of one model and something else: Q4 is faster and cheaper, FP8 is better."""
+    rows, scores = [], []
     for number in range(20):
         for model, ms, cost, value in (
             (Q4, 400, "0.0001", 0.6),
@@ -45,7 +46,7 @@ def pair(other: Project) -> Project:
                 model_requested="llama-latest" if model == FP8 else model,
                 adapter="legal" if model == FP8 and number % 4 == 0 else "",
             )
-            store_spans(other.pk, row)
+            rows.append(row)
             if value:
                 judged = Score(
                     score_id=f"{model}-{number}",
@@ -56,7 +57,9 @@ def pair(other: Project) -> Project:
                     span_id=row["span_id"],
                     source="evaluator",
                 )
-                write_scores(other.pk, [judged], 90)
+                scores.append(judged)
+    store_spans(other.pk, *rows)
+    write_scores(other.pk, scores, 90)
     return other
 
 
