@@ -64,6 +64,8 @@ SAMPLE_SECONDS = 5
 # What a fault may disturb: a start of everything on two busy cores.
 AFTER_SECONDS = 120
 BACK_SECONDS = 600
+# What is killed no more for less long than this is not judged.
+JUDGED_SECONDS = 600
 # A process fills caches and pools; what goes on beyond that is a leak. The engine holds three handles for each of its
 # threads (`/proc/self/task/N/stat`, `schedstat`, `io`), and keeps as many threads as it had at its busiest.
 MEMORY_GROWTH, HANDLES_GROWTH, FEW_HANDLES = 1.15, 1.1, 10
@@ -108,7 +110,7 @@ class Watch(threading.Thread):
             of_memory, of_handles = (", ".join(f"{each:,.0f}" for each in values) for values in (memory, handles))
             print(f"{name:<12} {len(lives):>2} lives; by thirds: memory {of_memory} MiB; handles {of_handles}")
             calm = [sample for sample in lives[-1].samples if sample[0] >= calm_from]
-            if len(calm) < 6:
+            if len(calm) * SAMPLE_SECONDS < JUDGED_SECONDS:  # pools and caches are still filling
                 continue
             (_, first, last), (_, few, many) = (thirds([each[column] for each in calm]) for column in (1, 2))
             flat = last <= first * MEMORY_GROWTH and many <= few * HANDLES_GROWTH + FEW_HANDLES
