@@ -19,6 +19,7 @@ from heliograph.rules import project as project_rules
 from heliograph.rules.models import RetentionRule
 from tests.api.test_endpoints import Caller, caller, stranger  # noqa: F401  # fixtures
 from tests.api.test_redaction import Person
+from tests.projections import make_projections
 
 pytestmark = [pytest.mark.usefixtures("store"), pytest.mark.django_db]
 DAY_NS = 86_400 * 10**9
@@ -107,6 +108,7 @@ def test_rows_are_kept_by_signal_and_environment_and_gone_in_their_time(
         {"at": now - 3 * DAY_NS},
         tag="test",
     )
+    make_projections("spans")
     client.execute_unscoped(f"OPTIMIZE TABLE spans PARTITION '{part['week']}' FINAL", tag="test")
     left = client.query(
         project_id,

@@ -18,6 +18,7 @@ from heliograph.clickhouse import client
 from heliograph.holds import asking, tasks
 from heliograph.holds.models import Hold
 from heliograph.query.filters import to_ns
+from tests.projections import make_projections
 from tests.query.rows import llm, new_trace_id, span, store_rows, store_spans
 
 ALICE, BOB = "alice@example.com", "bob@example.com"
@@ -44,12 +45,14 @@ def over(store: str) -> Iterator[None]:
         client.execute_unscoped(f"SYSTEM STOP TTL MERGES {table}")
     yield
     for table in TABLES:
+        make_projections(table)
         client.execute_unscoped(f"SYSTEM START TTL MERGES {table}")
 
 
 def expire(project: Project) -> None:
     """Have the store's TTL take what is over of the weeks of these tests."""
     for table in TABLES:
+        make_projections(table)
         client.execute_unscoped(f"SYSTEM START TTL MERGES {table}")
         parts = client.query(
             project.pk,

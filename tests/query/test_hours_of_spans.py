@@ -14,6 +14,7 @@ from heliograph.query import attribution, models, prompts
 from heliograph.query.filters import TimeRange, to_ns
 from heliograph.query.hours import over_hours
 from heliograph.query.scores import Score, write_scores
+from tests.projections import make_projections
 from tests.query.rows import START, llm, new_trace_id, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -78,10 +79,8 @@ def asked(project_id: int, span: TimeRange, dimension: str) -> dict[str, tuple[i
 
 
 def merged() -> None:
-    """Give every part its sums, as merges do that the engine chooses (see `tests/disk/test_projections`)."""
-    names = ("hours_of_users", "hours_of_models", "hours_of_prompts")
-    commands = ", ".join(f"MATERIALIZE PROJECTION {name}" for name in names)
-    client.execute_unscoped(f"ALTER TABLE spans {commands} SETTINGS mutations_sync = 2")
+    """Give every part its sums."""
+    make_projections("spans")
 
 
 def nothing() -> None:

@@ -11,6 +11,7 @@ from heliograph.clickhouse.errors import StoreError
 from heliograph.query import facets, models, overview
 from heliograph.query.filters import RollupFilter, TimeRange
 from heliograph.query.rollup import summed
+from tests.projections import make_projections
 from tests.query.rows import START, llm, new_trace_id, plain, span, store_spans
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -92,16 +93,14 @@ def test_hours_stay_true_where_minutes_are_deleted_and_parts_are_merged(traffic:
     left = overview.totals(traffic, RollupFilter(range=within(-100, 60)))
     assert 0 < left.requests < before.requests
     assert overview.totals(traffic, RollupFilter(range=span)) == left
+    make_projections("span_rollups_1m")
     client.execute_unscoped("OPTIMIZE TABLE span_rollups_1m FINAL")
     merged = overview.totals(traffic, RollupFilter(range=span))
     assert (merged.requests, merged.cost, merged.llm_calls) == (left.requests, left.cost, left.llm_calls)
 
 
 def test_wholes_are_read_from_the_projections(traffic: int) -> None:
-    # As merges make them, of whatever parts the engine chooses.
-    names = ("hours", "quarters_of_kinds", "quarters_of_models", "quarters_of_services")
-    made = ", ".join(f"MATERIALIZE PROJECTION {name}" for name in names)
-    client.execute_unscoped(f"ALTER TABLE span_rollups_1m {made} SETTINGS mutations_sync = 2")
+    make_projections("span_rollups_1m")
     quarter = "toStartOfFifteenMinutes"
     asked = (("release", None, "toStartOfHour", 1), ("kind", 1_800, quarter, 2), ("model", 900, quarter, 3))
     for by, step_s, start, values in (*asked, ("service", None, quarter, 2)):
