@@ -1,5 +1,6 @@
 """The filter of the list of traces: one text, which links and facets edit."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -8,9 +9,10 @@ from django.http import HttpRequest, QueryDict
 
 from heliograph.accounts.models import Project
 from heliograph.query import language
+from heliograph.query.asking import Ask
 from heliograph.query.facets import FacetValue, facets
 from heliograph.query.filters import InvalidFilterError, RollupFilter, ScoreBound, SpanFilter, TimeRange
-from heliograph.query.scores import labels
+from heliograph.query.scores import LabelCount, labels
 from heliograph.query.terms import quote, written
 
 # A panel is for the frequent values; the others are found by typing.
@@ -33,6 +35,8 @@ NAMED = (
 )
 # Scores that are a label, as name=label.
 LABEL = "label"
+# What a page has begun to count (`begin_panels`).
+Counted = tuple[Future[dict[str, tuple[FacetValue, ...]]], Future[list[LabelCount]]]
 # A number of a link, and the term that it stands for.
 _NUMBERS = {"min_ms": "latency>={}ms", "score_below": "score.groundedness<{}"}
 
@@ -98,13 +102,20 @@ def with_text(parameters: QueryDict, text: str) -> str:
     return "?" + urlencode([*([("q", text)] if text else []), *pairs])
 
 
-def panels(request: HttpRequest, project: Project, asked: AskedFor) -> list[FacetPanel]:
-    """Return the values of the rolled-up fields with counts; each link edits the text."""
-    found = facets(project.pk, RollupFilter.of(asked.spans), limit=FACET_VALUES)
+def begin_panels(ask: Ask, project: Project, asked: AskedFor) -> Counted:
+    """Begin to count the values of the rolled-up fields, and the labels."""
+    return (
+        ask(facets, project.pk, RollupFilter.of(asked.spans), limit=FACET_VALUES),
+        ask(labels, project.pk, asked.spans.range, limit=FACET_VALUES),
+    )
+
+
+def panels(request: HttpRequest, asked: AskedFor, counted: Counted) -> list[FacetPanel]:
+    """Return what was counted; each link edits the text."""
+    found, given = counted[0].result(), counted[1].result()
     shown = [FacetPanel(field, tuple(_link(request, asked, field, each) for each in found[field])) for field in found]
     failed = sum(value.errors for value in found["kind"])
     status = FacetValue("error", failed, failed)
-    given = labels(project.pk, asked.spans.range, limit=FACET_VALUES)
     return [
         FacetPanel("status", (_link(request, asked, "status", status),) if failed else ()),
         *shown,

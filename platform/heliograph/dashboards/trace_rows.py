@@ -7,6 +7,7 @@ from datetime import timedelta
 from heliograph.accounts.models import Project
 from heliograph.dashboards.money import Money, money
 from heliograph.query import attribution_totals, completeness
+from heliograph.query.asking import asking
 from heliograph.query.completeness import Completeness
 from heliograph.query.filters import TimeRange, from_ns
 from heliograph.query.prices import gpu_prices
@@ -35,10 +36,13 @@ def listed(project: Project, items: Sequence[TraceRow]) -> list[ListedTrace]:
     # A score stands at the time of the span that it judges, which lies within its trace.
     start, end = min(row.start_ns for row in items), max(row.end_ns for row in items)
     span = TimeRange(from_ns(start), from_ns(end) + timedelta(seconds=1)).widened(timedelta(0))
-    given = of_traces(project.pk, [row.trace_id for row in items], span)
-    own = attribution_totals.of_traces(project.pk, items, gpu_prices(project.pk))
-    known = completeness.states(project.pk, [row.trace_id for row in items])
-    pinned = pinned_of(project.pk, [row.trace_id for row in items])
+    trace_ids, prices = [row.trace_id for row in items], gpu_prices(project.pk)
+    with asking() as ask:
+        judging = ask(of_traces, project.pk, trace_ids, span)
+        sharing = ask(attribution_totals.of_traces, project.pk, items, prices)
+        known = completeness.states(project.pk, trace_ids)
+    given, own = judging.result(), sharing.result()
+    pinned = pinned_of(project.pk, trace_ids)
     return [
         ListedTrace(
             row,

@@ -11,9 +11,10 @@ from heliograph.dashboards.project_settings import sending_context
 from heliograph.dashboards.saved_views import address, reader
 from heliograph.dashboards.timerange import chosen_range
 from heliograph.dashboards.trace_columns import COLUMNS, chosen_columns
-from heliograph.dashboards.trace_filter import asked_for, panels, with_text
+from heliograph.dashboards.trace_filter import asked_for, begin_panels, panels, with_text
 from heliograph.dashboards.trace_rows import listed
 from heliograph.datasets.models import Dataset
+from heliograph.query.asking import asking
 from heliograph.query.fields import FIELDS
 from heliograph.query.traces import list_traces
 from heliograph.saved.models import views_for
@@ -30,22 +31,26 @@ def show(request: HttpRequest, project: Project) -> HttpResponse:
     """Show one page of traces; htmx asks for the rows after a cursor only."""
     chosen = chosen_range(request)
     asked = asked_for(request, chosen.range)
-    page = list_traces(project.pk, asked.spans, cursor=request.GET.get("cursor") or None, limit=PAGE_SIZE)
     columns = chosen_columns(request)
+    is_further = bool(request.GET.get("cursor") and getattr(request, "htmx", False))
+    with asking() as ask:
+        counted = None if is_further else begin_panels(ask, project, asked)
+        page = list_traces(project.pk, asked.spans, cursor=request.GET.get("cursor") or None, limit=PAGE_SIZE)
+        rows = listed(project, page.items)
     context = {
         "project": project,
         "chosen": chosen,
         "error": asked.error or chosen.error,
         "page": page,
         "columns": columns,
-        "listed": listed(project, page.items),
+        "listed": rows,
         "next_url": _after(request, page.next_cursor) if page.next_cursor else "",
     }
-    if request.GET.get("cursor") and getattr(request, "htmx", False):
+    if counted is None:
         return render(request, "dashboards/_trace_rows.html", context)
     context |= {
         "text": asked.text,
-        "facets": panels(request, project, asked),
+        "facets": panels(request, asked, counted),
         # Counts come from sums per minute, which know no more than these fields.
         "counts_are_wider": bool(asked.spans.conditions or asked.spans.text or asked.spans.scores),
         "all_url": with_text(request.GET, ""),

@@ -8,10 +8,11 @@ prefill and time per token the engine's, each held against the hour before of it
 where something was slower than usual; what could not be read is said.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from heliograph.query import calls, engines, hardware, placement
+from heliograph.query.asking import asking
 from heliograph.query.calls import ModelCall
 from heliograph.query.engines import Match
 from heliograph.query.placing import GpuProcess, Place, Placement, place
@@ -72,11 +73,15 @@ class _Trace:
 
     def usual(self, call: ModelCall) -> Baseline:
         """The hour before the call's minute, read once for calls of the same kind."""
-        until = call.start_ns // MINUTE_NS * MINUTE_NS
-        like = (call.kind, call.service, call.model, call.service_instance_id, call.host, call.server_address, until)
-        if like not in self.baselines:
-            self.baselines[like] = calls.usual(self.project_id, call, until)
-        return self.baselines[like]
+        self.know_usual([call])
+        return self.baselines[_like(call)]
+
+    def know_usual(self, asked: Iterable[ModelCall]) -> None:
+        """Read the hours before several calls at once."""
+        missing = {_like(call): call for call in asked if _like(call) not in self.baselines}
+        with asking() as ask:
+            found = {like: ask(calls.usual, self.project_id, call, _until(call)) for like, call in missing.items()}
+        self.baselines |= {like: baseline.result() for like, baseline in found.items()}
 
     def engines(self, service: str) -> tuple[list[EngineInstance], str]:
         """The engines that sent metrics during the trace, and why there are none where there are too many."""
@@ -89,6 +94,15 @@ class _Trace:
     def served(self, call: ModelCall) -> ModelCall | None:
         """The engine's span for a client's call."""
         return self.calls.get(self.placements[call.span_id].via_span_id)
+
+
+def _until(call: ModelCall) -> int:
+    return call.start_ns // MINUTE_NS * MINUTE_NS
+
+
+def _like(call: ModelCall) -> tuple[object, ...]:
+    address = (call.service_instance_id, call.host, call.server_address)
+    return (call.kind, call.service, call.model, *address, _until(call))
 
 
 def of_span(project_id: int, trace_id: str, span_id: str) -> Diagnosis | None:
@@ -107,6 +121,7 @@ def of_trace(project_id: int, trace_id: str) -> TraceDiagnosis | None:
     repeated = {each.via_span_id for each in trace.placements.values()}
     asked = [call for span_id, call in trace.calls.items() if span_id not in repeated]
     longest = sorted(asked, key=lambda call: call.start_ns - call.end_ns)[:MAX_JUDGED]
+    trace.know_usual(each for call in longest for each in (call, trace.served(call)) if each)
     found = sorted((_diagnose(trace, call) for call in longest), key=_weight, reverse=True)
     matches = [_engine(trace, call) for call in longest]
     known = {each.instance.key: each for each in matches if each.instance}

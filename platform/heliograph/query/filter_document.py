@@ -30,6 +30,12 @@ A list of traces shows those with a matching span. A condition on `latency` alon
 request as a whole: they look at the spans where a trace enters. `-model:gpt-4o kind:llm` finds traces with a model call
 of another model.
 
+A cell of the overview's heat map of latency leads to such a list: `-has:parent latency>=2s latency<3s` and the cell's
+time. The cell's count is read off the rollup's t-digest of its column (a minute to a week), which merges neighbouring
+durations where there are more than 200: columns add up, but of thousands of requests about one of a hundred may be
+counted a cell higher or lower. Such counts are marked `~`; the list itself is exact. What tail sampling or an erasure
+removed later is counted, but not listed.
+
 A mistake is answered with its place and what to do: `at character 1: there is no field modle; did you mean model?`
 
 ## Fields

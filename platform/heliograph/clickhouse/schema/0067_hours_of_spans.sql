@@ -46,6 +46,7 @@ ALTER TABLE spans
     MATERIALIZE PROJECTION hours_of_prompts
 SETTINGS mutations_sync = 0;
 
--- A page of one person's traces reads granules of 256 rows all over the table: of each column a block was unpacked that
--- holds 30 of them. Smaller ones take 7 % more disk. For parts from now on.
-ALTER TABLE traces MODIFY SETTING min_compress_block_size = 4096, max_compress_block_size = 16384;
+-- A page of one person's traces reads granules of 256 rows all over the table, and of each column a block was unpacked
+-- that held 30 of them. Smaller ones make that half the work, a reading of all of them an eighth more, and take 1 % more
+-- disk. For parts from now on.
+ALTER TABLE traces MODIFY SETTING min_compress_block_size = 16384, max_compress_block_size = 65536;
