@@ -104,7 +104,7 @@ def one_by_one() -> Iterator[None]:
     try:
         yield
     finally:
-        ThreadPoolExecutor.submit = real  # type: ignore[method-assign]
+        ThreadPoolExecutor.submit = real  # type: ignore[method-assign]  # as it was
 
 
 def engine_clock(store_pid: int) -> Callable[[], float]:

@@ -279,10 +279,25 @@ def test_the_note_has_its_room_on_the_disk_before_the_disk_is_full(spool, projec
         begun.clear()
         assert not begun.is_there()
         assert begun.left_over() is None
+        # The bodies are as they came, before any rule of redaction.
+        assert not path.read_bytes().strip(b"\0")
         begun.write(group)
         [export] = begun.left_over().exports
         assert file_of([export], 1) == group
     assert path.stat().st_blocks == blocks
+
+
+def test_whoever_clears_another_process_s_note_leaves_nothing_of_it(spool, project_id):
+    first, second = Begun(spool.folder, "traces"), Begun(spool.folder, "traces")
+    small, large = (file_of([a_batch(project_id, spans).export], 1) for spans in (2, 200))
+    path = spool.folder / "commit-traces.begun"
+    second.write(small)
+    second.stay()
+    first.clear()
+    first.write(large)
+    first.stay()
+    second.clear()
+    assert not path.read_bytes().strip(b"\0")
 
 
 @pytest.mark.usefixtures("own_store")

@@ -17,11 +17,11 @@ from heliograph.ingest.spool import MAGIC, SpooledGroup, read_file
 log = logging.getLogger(__name__)
 
 # Kept on the disk for the note, so that there is room for it where there is none for anything else: an insert that a
-# full disk leaves half done is the one to be noted. The file keeps the size of the largest group that it had.
+# full disk leaves half done is the one to be noted. The file keeps the size of the largest group that it had, and
+# nothing of what that said: bodies are noted as they came, before any rule of redaction.
 ROOM_BYTES = 4 * 2**20
 # Not on a disk of which that would be more than this share of what is free.
 ROOM_SHARE = 1 / 8
-_NOTHING = bytes(len(MAGIC))
 
 
 class Begun:
@@ -29,6 +29,8 @@ class Begun:
 
     def __init__(self, folder: Path, signal: str) -> None:
         self._path = folder / f"commit-{signal}.begun"
+        # How many bytes of the file say something; None: whatever a process before this one left.
+        self._written: int | None = None
 
     def write(self, group: bytes) -> None:
         """Note that an insert of a group begins, given as the bytes of a spool file."""
@@ -39,9 +41,11 @@ class Begun:
             self.clear()
 
     def _write(self, group: bytes) -> None:
+        self.clear()
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             size = os.fstat(file).st_size
+            self._written = len(group)
             try:
                 if size < ROOM_BYTES <= ROOM_SHARE * _free_bytes(file):
                     _write_all(file, bytes(ROOM_BYTES - size), size)
@@ -56,12 +60,24 @@ class Begun:
 
     def clear(self) -> None:
         """Note that it ended, or is noted elsewhere."""
-        if self.is_there():
+        if self._written == 0 and not self.is_there():
+            return
+        try:
             file = os.open(self._path, os.O_WRONLY)
+        except FileNotFoundError:
+            pass
+        else:
             try:
-                os.pwrite(file, _NOTHING, 0)
+                size = os.fstat(file).st_size
+                # Its first bytes first: cut off after them, it is no note. Of another process's, all of it.
+                _write_all(file, bytes(min(size, self._written or size)), 0)
             finally:
                 os.close(file)
+        self._written = 0
+
+    def stay(self) -> None:
+        """Leave the note for whoever takes the lock next, which may be another process."""
+        self._written = None
 
     def is_there(self) -> bool:
         """Say whether an insert is under way or was left over."""

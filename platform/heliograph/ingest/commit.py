@@ -116,7 +116,9 @@ class Committer:
                 stays_noted = is_away(error) and not keep()
                 raise
             finally:
-                if noted and not stays_noted:
+                if stays_noted:
+                    self._begun.stay()
+                elif noted:
                     self._begun.clear()
         _store_scores(group)
         self._count_duplicates(group, inserts, len(columns["project_id"]))

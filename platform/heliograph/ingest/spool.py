@@ -96,12 +96,12 @@ class Spool:
             raise SpoolFull(f"the spool cannot be written: {error}") from error
 
     def size(self) -> int:
-        """Return the bytes of all files; dead letters have a bound of their own."""
+        """Return the bytes of what waits; dead letters have a bound of their own, notes of inserts are no groups."""
         total = 0
         with os.scandir(self.folder) as entries:
             for entry in entries:
                 try:
-                    total += entry.stat().st_size if entry.is_file() else 0
+                    total += entry.stat().st_size if entry.is_file() and not entry.name.endswith(".begun") else 0
                 except FileNotFoundError:  # replayed by another process meanwhile
                     continue
         return total
