@@ -44,7 +44,7 @@ SPAN_BYTES = Figure(1_007, "bytes a span", "disk of the store for chats of 2 KB 
 COLLECTOR_MEMORY = Figure(623, "MiB", "memory of a collector, peak", _INGEST)
 STORE_MEMORY = Figure(653, "MiB", "memory of the store while it takes spans, peak", _INGEST)
 PAGE_COST = Figure(
-    0.259,
+    0.253,
     "CPU s",
     "the store for the overview, the dearest page, of a million spans",
     "`benchmarks/pages.py`, [speed.md](speed.md)",
@@ -81,7 +81,7 @@ class Site:
     request_spans: float = 100.0
     inserts: float = 5.0
     pages: float = 0.1
-    page_growth: float = 2.1
+    page_growth: float = 1.6
     web_seconds: float = 0.1
     web_memory: float = 400.0
     judged: float = 0.01
