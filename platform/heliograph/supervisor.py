@@ -151,7 +151,7 @@ def render() -> str:
             "killasgroup": "true",
             "redirect_stderr": "true",
             # `setup` talks to the person at the terminal, the others to their files.
-            "stdout_logfile": "/dev/stdout" if program.once else str(log_dir / f"{program.name}.log"),
+            "stdout_logfile": greeting_file() if program.once else str(log_dir / f"{program.name}.log"),
             "stdout_logfile_maxbytes": "0" if program.once else "20MB",
             "stdout_logfile_backups": "3",
         }
@@ -160,6 +160,18 @@ def render() -> str:
     text = io.StringIO()
     config.write(text)
     return text.getvalue().replace("%", "%%")
+
+
+def greeting_file() -> str:
+    """Return where `setup` writes: to whoever started this, or to a file where that cannot be opened by its name.
+
+    A service's output is a socket of the journal, which has no name to open; then supervisord would start nothing.
+    """
+    try:
+        os.close(os.open("/dev/stdout", os.O_WRONLY | os.O_APPEND))
+    except OSError:
+        return str(settings.DATA_DIR / "logs" / "setup.log")
+    return "/dev/stdout"
 
 
 def _quoted(word: str) -> str:

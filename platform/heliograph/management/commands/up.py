@@ -44,6 +44,8 @@ class Command(BaseCommand):
         if demo:
             os.environ["HELIOGRAPH_SEND_DEMO"] = "1"
         self.stdout.write(f"heliograph: starting; the processes log to {settings.DATA_DIR / 'logs'}", ending="\n")
+        if (greeting := supervisor.greeting_file()) != "/dev/stdout":
+            self.stdout.write(f"heliograph: how to sign in stands in {greeting}", ending="\n")
         self.stdout.flush()
         os.execv(  # noqa: S606  # becoming supervisord is the point
             sys.executable,
