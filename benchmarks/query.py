@@ -256,10 +256,7 @@ def pages_of_subjects(span: TimeRange, within: str) -> list[Question]:
     def evaluations_page() -> None:
         scores.names(PROJECT, span)
         scores.distribution(PROJECT, judged)
-        scores.total(PROJECT, judged, bound=0.5)
-        scores.series(PROJECT, judged, bound=0.5)
-        scores.by_group(PROJECT, judged, "release", bound=0.5)
-        scores.by_group(PROJECT, judged, "model", bound=0.5)
+        scores.summary(PROJECT, judged, bound=0.5)
         scores.worst(PROJECT, judged, limit=10)
         reliability.reliability(PROJECT, judged)
         facets.facets(PROJECT, RollupFilter(range=span), limit=50)

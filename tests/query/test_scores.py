@@ -28,7 +28,7 @@ def test_a_verdict_that_is_written_again_replaces_itself(project_id: int) -> Non
     write_scores(project_id, [score(value=0.9, trace_id=first.trace_id, seconds=2000)], 90)
     [found] = scores.list_scores(project_id, GROUNDEDNESS).items
     assert (found.value, found.time_ns) == (0.9, at(1))
-    assert scores.total(project_id, GROUNDEDNESS).scored == 1
+    assert scores.summary(project_id, GROUNDEDNESS).total.scored == 1
 
 
 def test_a_verdict_stands_where_its_span_stands(project_id: int) -> None:
@@ -56,7 +56,7 @@ def test_statistics_are_those_of_the_values(project_id: int) -> None:
         score(value=None, label="no context", source="evaluator") for _ in range(5)
     ]
     write_scores(project_id, written, 90)
-    found = scores.total(project_id, GROUNDEDNESS, bound=0.3)
+    found = scores.summary(project_id, GROUNDEDNESS, bound=0.3).total
     below = sum(value < 0.3 for value in values)
     half = 1.959963984540054 * statistics.stdev(values) / math.sqrt(200)
     assert (found.scored, found.unscored) == (200, 5)
@@ -67,10 +67,11 @@ def test_statistics_are_those_of_the_values(project_id: int) -> None:
 
 
 def test_no_values_have_no_mean(project_id: int) -> None:
-    nothing = scores.total(project_id, GROUNDEDNESS, bound=0.5)
+    nothing = scores.summary(project_id, GROUNDEDNESS, bound=0.5).total
     assert (nothing.scored, nothing.mean, nothing.share_below) == (0, None, None)
     write_scores(project_id, [score(value=None)], 90)
-    assert (scores.total(project_id, GROUNDEDNESS).unscored, scores.distribution(project_id, GROUNDEDNESS)) == (1, [])
+    assert scores.summary(project_id, GROUNDEDNESS).total.unscored == 1
+    assert scores.distribution(project_id, GROUNDEDNESS) == []
 
 
 @pytest.mark.parametrize(
@@ -108,11 +109,14 @@ def test_a_summary_says_what_each_of_its_parts_says(project_id: int) -> None:
     write_scores(project_id, found, 90)
     for chosen in (GROUNDEDNESS, ScoreFilter(range=HOUR, name="nothing of this name")):
         seen = scores.summary(project_id, chosen, bound=0.5)
-        assert seen.total == scores.total(project_id, chosen, bound=0.5)
         assert seen.series == scores.series(project_id, chosen, bound=0.5)
         assert seen.releases == scores.by_group(project_id, chosen, "release", bound=0.5)
         assert seen.models == scores.by_group(project_id, chosen, "model", bound=0.5)
-    assert len(scores.summary(project_id, GROUNDEDNESS).releases) == 3
+    seen = scores.summary(project_id, GROUNDEDNESS, bound=0.5)
+    assert len(seen.releases) == 3
+    values = [value for value, _, _ in given]
+    assert (seen.total.scored, seen.total.mean) == (18, pytest.approx(statistics.fmean(values)))
+    assert seen.total.share_below == sum(value < 0.5 for value in values) / 18
 
 
 def test_a_distribution_counts_every_value_once(project_id: int) -> None:
@@ -249,7 +253,7 @@ def test_a_large_batch_with_long_ids_is_stored_whole(project_id: int) -> None:
     rows = [score(score_id=f"{number:0200}", name="n" * 200) for number in range(600)]
     write_scores(project_id, rows, 90)
     write_scores(project_id, rows, 90)
-    assert scores.total(project_id, ScoreFilter(range=HOUR, name="n" * 200)).scored == 600
+    assert scores.summary(project_id, ScoreFilter(range=HOUR, name="n" * 200)).total.scored == 600
 
 
 def test_an_evaluator_s_verdict_replaces_itself(project_id: int) -> None:

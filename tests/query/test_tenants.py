@@ -146,7 +146,6 @@ QUESTIONS: dict[Callable[..., object], Ask] = {
     scores.series: lambda project, *_: scores.series(project, _GROUNDED),
     scores.by_group: lambda project, *_: scores.by_group(project, _GROUNDED, "service"),
     scores.summary: lambda project, *_: scores.summary(project, _GROUNDED).series,
-    scores.total: lambda project, *_: scores.total(project, _GROUNDED).scored,
     scores.distribution: lambda project, *_: scores.distribution(project, _GROUNDED),
     reliability.reliability: lambda project, *_: reliability.reliability(project, _GROUNDED),
     scores.worst: lambda project, *_: scores.worst(project, _GROUNDED),

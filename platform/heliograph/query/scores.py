@@ -6,8 +6,8 @@
 - `of_traces(project_id, traces, range) -> dict[str, list[Score]]`: for the rows of a list
 - `list_scores(project_id, filter, *, cursor=None, limit=50) -> Page[Score]`, newest first
 - `series(project_id, filter, *, bound=None, buckets=60) -> list[ScorePoint]`
-- `by_group(project_id, filter, by, *, bound=None) -> list[ScoreGroup]`, `total(project_id, filter, *, bound=None)`
-- `summary(project_id, filter, *, bound=None, buckets=60) -> ScoreSummary`: these, over time, by release and model
+- `by_group(project_id, filter, by, *, bound=None) -> list[ScoreGroup]`
+- `summary(project_id, filter, *, bound=None, buckets=60) -> ScoreSummary`: of all, over time, by release and model
 - `distribution(project_id, filter, *, bins=20) -> list[Bin]`
 - `worst(project_id, filter, *, limit=20, lowest=True) -> list[JudgedSpan]`: with the texts that were judged
 - `write_scores(project_id, rows, retention_days, *, as_of=None) -> None`: idempotent
@@ -289,14 +289,8 @@ def by_group(project_id: int, chosen: ScoreFilter, by: GroupField, *, bound: flo
     return [ScoreGroup(str(key), stats) for key, stats in _stats(project_id, chosen, f"s.{by}", bound)]
 
 
-def total(project_id: int, chosen: ScoreFilter, *, bound: float | None = None) -> ScoreStats:
-    """Return the statistics of `chosen.name` over the whole range."""
-    rows = _stats(project_id, chosen, "0", bound)
-    return rows[0][1] if rows else _statistics(_NO_SCORES, bound)
-
-
 def summary(project_id: int, chosen: ScoreFilter, *, bound: float | None = None, buckets: int = 60) -> ScoreSummary:
-    """Return what `total`, `series` and `by_group` of releases and models say, for the price of about one of them."""
+    """Return the statistics of the whole range and, in the same question, `series`, and `by_group` twice."""
     step = step_for(chosen.range, buckets)
     where, parameters = chosen.where()
     sql = put(statements.SCORE_SUMMARY, where=where, settings=statements.SETTINGS)
